@@ -1,0 +1,62 @@
+PYTHON ?= python3
+SEEDS ?= 20
+SEED ?= 1
+SECONDS ?= 60
+C_STYLE = {BasedOnStyle: LLVM, IndentWidth: 4, ColumnLimit: 110, AllowShortLoopsOnASingleLine: true, \
+          AllowShortIfStatementsOnASingleLine: WithoutElse}
+C_FILES = $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch])
+IN = .venv/bin
+
+.PHONY: demo test check format bench fuzz sim asan valgrind mutants clean .venv
+
+test: .venv
+	$(IN)/python -m pytest $(ARGS)
+
+demo: .venv
+	$(IN)/python -m repram_cli.demo
+
+check: .venv build/types/repram_cli
+	$(IN)/ruff check .
+	$(IN)/ruff format --check .
+	$(IN)/mypy repram build/types/repram_cli tests bench
+	$(IN)/clang-format --dry-run -Werror --style='$(C_STYLE)' $(C_FILES)
+	.ci/cppcheck
+	$(IN)/python -m pytest -q tests/test_layers.py
+
+format: .venv
+	$(IN)/ruff check --fix-only -q .
+	$(IN)/ruff format -q .
+	$(IN)/clang-format -i --style='$(C_STYLE)' $(C_FILES)
+
+bench: .venv
+	@for each in bench/*.py; do $(IN)/python $$each || exit; done
+
+fuzz: .venv
+	$(IN)/python -m tests.fuzz.run --seconds $(SECONDS) $(ARGS)
+
+sim: .venv
+	$(IN)/python -m tests.sim --seeds $(SEEDS) --first $(SEED) $(ARGS)
+
+asan: .venv
+	$(IN)/python -m tests.c.run --sanitize $(ARGS)
+
+valgrind: .venv
+	$(IN)/python -m tests.c.run --valgrind $(ARGS)
+
+mutants: .venv
+	$(IN)/python -m tests.mutants.run $(ARGS)
+
+clean:
+	rm -rf .venv build dist *.egg-info repram/*.so .*_cache
+
+.venv: .venv/made
+
+.venv/made: pyproject.toml setup.py csrc/build.py $(wildcard csrc/*.[ch])
+	@.ci/prerequisites $(PYTHON)
+	@test -x $(IN)/python || $(PYTHON) -m venv .venv
+	$(IN)/python -m pip install -q --disable-pip-version-check 'setuptools>=77' 'cffi>=1.17'
+	$(IN)/python -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	@touch $@
+
+build/types/repram_cli: # mypy finds cli/ under the name that it is installed by
+	@mkdir -p build/types && ln -sfn ../../cli $@

@@ -1,0 +1,96 @@
+"""Where output goes: data to stdout, everything for people to stderr."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from repram.content.names import shown as shown_name
+from repram.errors import RepramError
+
+if TYPE_CHECKING:
+    from repram.sdk import Progress
+
+Report: TypeAlias = "Callable[[Progress], None]"
+
+
+def data(line: str) -> None:
+    """One line of data."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def event(kind: str, **fields: object) -> None:
+    """One JSON object with its `type`, on a line of its own."""
+    data(msgspec.json.encode({"type": kind, **fields}).decode())
+
+
+def say(line: str) -> None:
+    """One line for the person."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def shown(path: Path) -> str:
+    """A path as a terminal may show it."""
+    return shown_name(str(path))
+
+
+def report(error: RepramError) -> None:
+    """What happened, and on a line of its own what to do next."""
+    say(f"repram: {error}")
+    if error.hint:
+        say(f"  {error.hint}")
+
+
+def stdin() -> io.FileIO:
+    """Standard input without a buffer: a reader that is cancelled leaves no lock behind."""
+    return io.FileIO(sys.stdin.fileno(), closefd=False)
+
+
+def stdout() -> io.FileIO:
+    """Standard output without a buffer."""
+    sys.stdout.flush()
+    return io.FileIO(sys.stdout.fileno(), "w", closefd=False)
+
+
+@contextmanager
+def event_each_second(_title: str, *, quiet: bool) -> Iterator[Report]:
+    """Progress as JSON objects."""
+    last = time.monotonic()
+
+    def show(progress: Progress) -> None:
+        nonlocal last
+        if not quiet and time.monotonic() - last >= 1:
+            last = time.monotonic()
+            event("progress", done=progress.done, total=progress.total)
+
+    yield show
+
+
+@contextmanager
+def bar(title: str, *, quiet: bool) -> Iterator[Report]:
+    """A bar with rate and time left, on a terminal alone."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _progress: None
+        return
+    from rich import progress as rich  # only a terminal pays for its import
+    from rich.console import Console
+
+    columns = (
+        rich.TextColumn("{task.description}", markup=False),
+        rich.BarColumn(),
+        rich.DownloadColumn(binary_units=True),
+        rich.TransferSpeedColumn(),
+        rich.TimeRemainingColumn(),
+    )
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as shown_bar:
+        task = shown_bar.add_task(title, total=None)
+        yield lambda now: shown_bar.update(task, completed=now.done, total=now.total)

@@ -1,0 +1,123 @@
+"""`upload` and `download`: hand something over."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from repram.errors import RepramError
+from repram.ids import NodeAddress, format_duration, format_size, parse_duration
+from repram_cli import output
+from repram_cli.running import run
+
+if TYPE_CHECKING:
+    from repram.sdk import Progress
+
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
+Timeout = Annotated[str, typer.Option(metavar="TIME", help="How long to try to reach the node.")]
+
+
+def upload(
+    path: Annotated[str, typer.Argument(metavar="PATH|-", help="A file, or - for stdin.")],
+    *,
+    ttl: Annotated[
+        str, typer.Option(metavar="TIME", help="How long it lives: 90s, 15m, 12h, 7d, 2w.")
+    ] = "24h",
+    host: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", envvar="REPRAM_HOST", help="The node to store on."),
+    ] = None,
+    timeout: Timeout = "10s",
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Seal a file, store it on a node, and print the link that opens it."""
+    try:
+        run(_upload(path, ttl=ttl, host=host, within=timeout, json=json, quiet=quiet))
+    except RepramError as error:
+        if json:
+            output.event("error", code=error.exit_code, message=str(error), hint=error.hint)
+        raise
+
+
+def download(
+    link: Annotated[str, typer.Argument(metavar="LINK", help="What `repram upload` printed.")],
+    *,
+    target: Annotated[
+        str | None,
+        typer.Option("-o", "--output", metavar="PATH|-", help="A file, a folder, or - for stdout."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Replace a file that is there.")] = False,
+    timeout: Timeout = "10s",
+    quiet: Quiet = False,
+) -> None:
+    """Fetch what a link names; without -o under the sender's name, here."""
+    run(_download(link, target=target, overwrite=yes, within=timeout, quiet=quiet))
+
+
+async def _upload(
+    path: str, *, ttl: str, host: str | None, within: str, json: bool, quiet: bool
+) -> None:
+    from repram.sdk import Client  # `--help` and `--version` do without its imports
+
+    lifetime = parse_duration(ttl)
+    show = output.event_each_second if json else output.bar
+    with show("sealing and sending", quiet=quiet) as report:
+        async with Client(host, timeout=_seconds(within)) as client:
+            if path == "-":
+                link = await client.upload(output.stdin(), ttl=ttl, name="stdin", report=report)
+            else:
+                link = await client.upload(path, ttl=ttl, report=report)
+    if json:
+        output.event("link", link=str(link), id=str(link.item), ttl=lifetime // 1_000)
+    else:
+        output.data(str(link))
+    if not quiet:
+        _tell_what_happens(link.node, lifetime)
+
+
+async def _download(
+    link: str, *, target: str | None, overwrite: bool, within: str, quiet: bool
+) -> None:
+    from repram.sdk import Client  # as above
+
+    started = time.monotonic()
+    last: Progress | None = None
+    with output.bar("fetching and opening", quiet=quiet) as show:
+
+        def report(progress: Progress) -> None:
+            nonlocal last
+            last = progress
+            show(progress)
+
+        async with Client(timeout=_seconds(within)) as client:
+            if target == "-":
+                await client.download_into(link, output.stdout(), report=report)
+                return
+            path = await client.download(
+                link, Path(target) if target else None, overwrite=overwrite, report=report
+            )
+    if not quiet:
+        size, seconds = last.done if last else 0, time.monotonic() - started
+        output.say(f"{output.shown(path)}: {format_size(size)} in {seconds:.1f} s, verified")
+
+
+def _seconds(text: str) -> float:
+    return parse_duration(text) / 1_000
+
+
+def _tell_what_happens(node: NodeAddress, lifetime: int) -> None:
+    output.say(f"gone in {format_duration(lifetime)}; whoever has the link can read it until then")
+    if _is_loopback(node.at.host):
+        output.say("the node's address is a loopback one: the link works on this computer only")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

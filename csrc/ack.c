@@ -1,0 +1,69 @@
+#include "ack.h"
+
+#include <string.h>
+
+#include "wire.h"
+
+void rp_ack_init(rp_ack *ack) {
+    memset(ack, 0, sizeof *ack);
+    rp_ranges_init(&ack->received);
+    ack->deadline = RP_NEVER;
+}
+
+void rp_ack_clear(rp_ack *ack, rp_arena *arena) {
+    rp_ranges_clear(&ack->received, arena);
+    rp_ack_init(ack);
+}
+
+/* A set that cannot grow loses its oldest range: the peer sends those packets' frames again. */
+static void remember(rp_ack *ack, rp_arena *arena, uint64_t number) {
+    if (ack->received.count >= RP_ACK_RANGES || !rp_ranges_add(&ack->received, arena, number, number + 1)) {
+        rp_ranges_drop_below(&ack->received, arena, rp_ranges_items(&ack->received)[0].high);
+        rp_ranges_add(&ack->received, arena, number, number + 1);
+    }
+}
+
+bool rp_ack_received(rp_ack *ack, rp_arena *arena, uint64_t number, bool eliciting, uint64_t now) {
+    bool in_order = !ack->any || number == ack->largest + 1;
+    bool late = ack->any && number < ack->largest;
+    remember(ack, arena, number);
+    if (!ack->any || number > ack->largest) {
+        ack->largest = number;
+        ack->largest_time = now;
+    }
+    ack->any = true;
+    if (!eliciting) return late;
+    ack->waiting++;
+    if (!in_order || ack->waiting >= RP_ACK_EVERY) ack->due = true; /* a gap is news for the sender */
+    if (ack->deadline == RP_NEVER) ack->deadline = now + RP_MAX_ACK_DELAY;
+    return late;
+}
+
+size_t rp_ack_write(rp_ack *ack, uint8_t *out, size_t room, uint64_t now) {
+    enum { FIXED = 1 + 8 + 8 + 4 + 8 };
+    if (!ack->any || !ack->received.count || room < FIXED) return 0;
+    const rp_range *ranges = rp_ranges_items(&ack->received);
+    uint32_t top = ack->received.count - 1;
+    uint8_t *p = out, *end = out + room;
+    *p++ = RP_FRAME_ACK;
+    p = rp_varint_write(p, ranges[top].high - 1);
+    p = rp_varint_write(p, now - ack->largest_time);
+    uint8_t *count_at = p;
+    p += 4;
+    p = rp_varint_write(p, ranges[top].high - 1 - ranges[top].low);
+    uint32_t count = 0;
+    for (uint32_t i = top; i-- > 0 && end - p >= 16; count++) {
+        p = rp_varint_write(p, ranges[i + 1].low - ranges[i].high - 1);
+        p = rp_varint_write(p, ranges[i].high - 1 - ranges[i].low);
+    }
+    rp_store32(count_at, count | 0x80000000); /* the count as a 4-byte varint, known only now */
+    ack->waiting = 0;
+    ack->due = false;
+    ack->deadline = RP_NEVER;
+    return (size_t)(p - out);
+}
+
+/* The largest itself always stays: an ACK must have something to name. */
+void rp_ack_confirmed(rp_ack *ack, rp_arena *arena, uint64_t largest) {
+    rp_ranges_drop_below(&ack->received, arena, largest < ack->largest ? largest + 1 : ack->largest);
+}

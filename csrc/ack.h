@@ -1,0 +1,28 @@
+/* What was received, and when that must be said. */
+#ifndef RP_ACK_H
+#define RP_ACK_H
+
+#include "ranges.h"
+
+#define RP_MAX_ACK_DELAY 5000 /* microseconds an acknowledgement may wait for company */
+#define RP_ACK_EVERY 2        /* eliciting packets that may wait together */
+#define RP_ACK_RANGES 256     /* remembered at most; the oldest are forgotten first */
+
+typedef struct {
+    rp_ranges received;
+    uint64_t largest, largest_time; /* valid when `any` */
+    uint64_t deadline;              /* when an ACK is due, or RP_NEVER */
+    uint32_t waiting;               /* eliciting packets not acknowledged yet */
+    bool any, due;
+} rp_ack;
+
+void rp_ack_init(rp_ack *ack);
+void rp_ack_clear(rp_ack *ack, rp_arena *arena);
+/* Returns true when the packet arrived out of order. */
+bool rp_ack_received(rp_ack *ack, rp_arena *arena, uint64_t number, bool eliciting, uint64_t now);
+/* Writes an ACK frame of at most `room` bytes; returns its size, 0 when it does not fit. */
+size_t rp_ack_write(rp_ack *ack, uint8_t *out, size_t room, uint64_t now);
+/* The peer has seen an ACK that went up to `largest`: older ranges need no repeating. */
+void rp_ack_confirmed(rp_ack *ack, rp_arena *arena, uint64_t largest);
+
+#endif

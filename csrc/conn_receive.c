@@ -1,0 +1,239 @@
+/* A DATA packet: opened, then frame by frame to whom it concerns. */
+#include <string.h>
+
+#include "conn.h"
+#include "core.h"
+
+/* ---- frames: each handler returns 0, RP_E_MEMORY (the packet counts as not received), or a RP_CODE_* ---- */
+
+static bool ours(const rp_conn *c, uint64_t id) {
+    return (id & 1) == (c->initiator ? 0 : 1);
+}
+
+/* Opens the stream, and those below it that have not been seen, as the peer has. Null is no error
+ * when *code is 0: the stream has come and gone. */
+static rp_stream *peer_stream(rp_conn *c, uint64_t id, int *code) {
+    rp_stream *stream = rp_core_find_stream(c->core, c, id);
+    *code = 0;
+    if (stream) return stream;
+    if (ours(c, id)) {
+        if (id / 2 >= c->streams_opened) *code = RP_CODE_STREAM_STATE;
+        return NULL;
+    }
+    if (id / 2 >= c->streams_granted) {
+        *code = RP_CODE_STREAM_LIMIT;
+        return NULL;
+    }
+    while (c->peer_streams_opened <= id / 2) {
+        stream = rp_conn_add_stream(c, 2 * c->peer_streams_opened + (c->initiator ? 1 : 0), RP_PRIORITIES / 2);
+        if (!stream) {
+            *code = RP_E_MEMORY;
+            return NULL;
+        }
+        c->peer_streams_opened++;
+        rp_conn_stream_event(c, stream, RP_EVENT_OPENED);
+    }
+    return stream && stream->id == id ? stream : NULL;
+}
+
+/* Session credit is spent by the highest byte seen of each stream. */
+static int charge(rp_conn *c, uint64_t highest, uint64_t end) {
+    if (end <= highest) return 0;
+    if (c->in_total + (end - highest) > c->in_limit) return RP_CODE_FLOW;
+    return 0;
+}
+
+static int on_stream(rp_conn *c, const rp_frame *f, uint64_t now) {
+    int code;
+    rp_stream *s = peer_stream(c, f->stream, &code);
+    if (!s) return code;
+    uint64_t end = f->offset + f->size, highest = s->in_highest;
+    if (end > s->in_limit) return RP_CODE_FLOW;
+    code = charge(c, highest, end);
+    if (code) return code;
+    bool was_readable = rp_stream_readable(s);
+    code = rp_stream_receive(s, &c->core->arena, f->offset, f->data, f->size, f->type == RP_FRAME_STREAM_FIN);
+    if (code) return code;
+    c->in_total += s->in_highest - highest;
+    if (s->stopped) rp_conn_consumed(c, s, rp_stream_discard(s, &c->core->arena), now);
+    if (rp_stream_readable(s) && !(was_readable && s->has_event)) rp_conn_stream_event(c, s, RP_EVENT_READABLE);
+    rp_conn_drop_stream(c, s);
+    return 0;
+}
+
+static int on_reset_stream(rp_conn *c, const rp_frame *f, uint64_t now) {
+    int code;
+    rp_stream *s = peer_stream(c, f->stream, &code);
+    if (!s) return code;
+    uint64_t highest = s->in_highest;
+    if (f->offset > s->in_limit) return RP_CODE_FLOW;
+    code = charge(c, highest, f->offset);
+    if (code) return code;
+    bool before = s->in_reset;
+    code = rp_stream_receive_reset(s, &c->core->arena, f->offset, f->value);
+    if (code) return code;
+    c->in_total += s->in_highest - highest;
+    if (s->in_reset) rp_conn_consumed(c, s, rp_stream_discard(s, &c->core->arena), now);
+    if (s->in_reset && !before && !s->stopped) rp_conn_stream_event(c, s, RP_EVENT_RESET);
+    rp_conn_drop_stream(c, s);
+    return 0;
+}
+
+static int on_stop(rp_conn *c, const rp_frame *f) {
+    int code;
+    rp_stream *s = peer_stream(c, f->stream, &code);
+    if (!s) return code;
+    if (rp_stream_sending_over(s) || s->reset_due || s->reset_sent) return 0;
+    rp_stream_abandon(s, &c->core->arena, f->value);
+    rp_conn_queue_stream(c, s);
+    rp_conn_stream_event(c, s, RP_EVENT_STOPPED);
+    return 0;
+}
+
+static int on_max_data(rp_conn *c, const rp_frame *f) {
+    if (f->value <= c->out_limit) return 0;
+    c->out_limit = f->value;
+    while (c->awaiting_credit.first) rp_conn_queue_stream(c, c->awaiting_credit.first);
+    return 0;
+}
+
+static int on_max_stream_data(rp_conn *c, const rp_frame *f) {
+    int code;
+    rp_stream *s = peer_stream(c, f->stream, &code);
+    if (!s || f->value <= s->out_limit) return code;
+    s->out_limit = f->value;
+    if (rp_stream_has_new(s)) rp_conn_queue_stream(c, s);
+    return 0;
+}
+
+static int on_max_streams(rp_conn *c, const rp_frame *f) {
+    if (f->value <= c->streams_allowed) return 0;
+    c->streams_allowed = f->value;
+    rp_conn_event(c, RP_EVENT_WRITABLE);
+    return 0;
+}
+
+static int on_close(rp_conn *c, const rp_frame *f, uint64_t now) {
+    c->reason_size = (uint16_t)f->size;
+    if (f->size) memcpy(c->reason, f->data, f->size);
+    rp_conn_end(c, RP_CLOSED_BY_PEER, f->value, now);
+    return 0;
+}
+
+static int on_frame(rp_conn *c, const rp_frame *f, uint64_t now) {
+    switch (f->type) {
+    case RP_FRAME_ACK:
+        return rp_conn_acked(c, f, now);
+    case RP_FRAME_STREAM:
+    case RP_FRAME_STREAM_FIN:
+        return on_stream(c, f, now);
+    case RP_FRAME_RESET_STREAM:
+        return on_reset_stream(c, f, now);
+    case RP_FRAME_STOP:
+        return on_stop(c, f);
+    case RP_FRAME_MAX_DATA:
+        return on_max_data(c, f);
+    case RP_FRAME_MAX_STREAM_DATA:
+        return on_max_stream_data(c, f);
+    case RP_FRAME_MAX_STREAMS:
+        return on_max_streams(c, f);
+    case RP_FRAME_CLOSE:
+        return on_close(c, f, now);
+    default: /* PADDING, PING */
+        return 0;
+    }
+}
+
+static bool is_eliciting(uint8_t type) {
+    return type != RP_FRAME_ACK && type != RP_FRAME_PADDING && type != RP_FRAME_CLOSE;
+}
+
+static int read_frames(rp_conn *c, const uint8_t *text, size_t size, bool *eliciting, uint64_t now) {
+    *eliciting = false;
+    for (size_t at = 0; at < size && c->state == RP_ESTABLISHED;) {
+        rp_frame frame;
+        int64_t used = rp_frame_read(text + at, size - at, &frame);
+        if (used < 0) return RP_CODE_FRAME;
+        int code = on_frame(c, &frame, now);
+        if (code) return code;
+        *eliciting |= is_eliciting(frame.type);
+        at += (size_t)used;
+    }
+    return 0;
+}
+
+static const char *describe(int code) {
+    switch (code) {
+    case RP_CODE_FRAME: return "a frame does not parse";
+    case RP_CODE_FLOW: return "more bytes than were granted";
+    case RP_CODE_STREAM_LIMIT: return "more streams than were granted";
+    case RP_CODE_STREAM_STATE: return "a frame for a stream that was never opened";
+    case RP_CODE_FINAL_SIZE: return "a stream changed its final size";
+    case RP_CODE_ACK: return "an acknowledgement of a packet that was never sent";
+    default: return "";
+    }
+}
+
+/* ---- the packet ---- */
+
+static bool open_packet(rp_conn *c, const rp_header *h, uint64_t number, uint8_t *datagram, size_t size) {
+    uint8_t ad[RP_AAD_SIZE];
+    bool phase = h->flags & RP_FLAG_PHASE;
+    if (phase != (bool)(c->keys.epoch & 1)) return false;
+    memcpy(ad, datagram, 16);
+    ad[16] = RP_VERSION_1;
+    rp_store32(ad + 17, c->keys.epoch);
+    return rp_aead_open(&c->core->sodium, c->keys.suite, &c->keys.receive, number, ad, sizeof ad,
+                        datagram + RP_HEADER_SIZE, size - RP_HEADER_SIZE, datagram + RP_HEADER_SIZE);
+}
+
+/* CLOSE is repeated to a peer that goes on talking, ever more rarely. */
+static void answer_after_close(rp_conn *c) {
+    c->close_replies++;
+    if (c->close_replies & (c->close_replies - 1)) return;
+    c->close_due = true;
+    rp_core_ready(c->core, c);
+}
+
+static void apply(rp_conn *c, uint64_t number, const uint8_t *text, size_t size, uint64_t now) {
+    bool eliciting;
+    int code = read_frames(c, text, size, &eliciting, now);
+    if (c->state != RP_ESTABLISHED) return;
+    if (code == RP_E_MEMORY) { /* as if lost: the peer sends its frames again */
+        c->core->counters.dropped_memory++;
+    } else if (code) {
+        rp_conn_abort(c, (uint64_t)code, describe(code), now);
+    } else if (rp_ack_received(&c->ack, &c->core->arena, number, eliciting, now)) {
+        c->core->counters.reordered++;
+    }
+}
+
+void rp_conn_receive(rp_conn *c, const rp_header *h, uint8_t *datagram, size_t size, uint8_t ecn, uint64_t now) {
+    rp_counters *counters = &c->core->counters;
+    (void)ecn;
+    if (c->state == RP_CALLING || c->state >= RP_DRAINING) {
+        counters->dropped_state++;
+        return;
+    }
+    size_t tag = rp_aead_tag_size(c->keys.suite);
+    uint64_t number = rp_packet_number(h->seq, c->replay.next);
+    if (!rp_replay_fresh(&c->replay, number)) {
+        counters->dropped_replay++;
+        return;
+    }
+    if (size < RP_HEADER_SIZE + tag || !open_packet(c, h, number, datagram, size)) {
+        counters->dropped_auth++;
+        return;
+    }
+    rp_replay_mark(&c->replay, number);
+    c->packets_received++;
+    c->bytes_received += size;
+    c->last_received = now;
+    if (c->state == RP_CLOSING) {
+        answer_after_close(c);
+        return;
+    }
+    if (c->state == RP_ANSWERED) rp_conn_establish(c, now);
+    apply(c, number, datagram + RP_HEADER_SIZE, size - RP_HEADER_SIZE - tag, now);
+    rp_core_ready(c->core, c);
+}

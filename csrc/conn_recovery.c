@@ -1,0 +1,217 @@
+/* What an ACK, a silence or a time threshold says about packets sent. */
+#include "conn.h"
+#include "core.h"
+
+static void frame_acked(rp_conn *c, const rp_sent_frame *frame) {
+    rp_stream *stream;
+    switch (frame->type) {
+    case RP_FRAME_ACK:
+        rp_ack_confirmed(&c->ack, &c->core->arena, frame->offset);
+        return;
+    case RP_FRAME_STREAM:
+    case RP_FRAME_RESET_STREAM:
+        stream = rp_core_find_stream(c->core, c, frame->stream);
+        if (!stream) return;
+        if (frame->type == RP_FRAME_STREAM)
+            rp_stream_frame_acked(stream, &c->core->arena, frame);
+        else
+            stream->reset_acked = true;
+        if (stream->write_blocked &&
+            stream->out_end - stream->out_acked <= rp_conn_send_room(c) / 2) {
+            stream->write_blocked = false;
+            rp_conn_stream_event(c, stream, RP_EVENT_WRITABLE);
+        }
+        rp_conn_drop_stream(c, stream);
+        return;
+    default:
+        return;
+    }
+}
+
+/* Control frames are not stored: losing one makes its present state due again. */
+static void frame_lost(rp_conn *c, const rp_sent_frame *frame) {
+    if (frame->type == RP_FRAME_ACK) return;
+    c->core->counters.retransmitted_frames++;
+    if (frame->type == RP_FRAME_MAX_DATA) c->max_data_due = true;
+    if (frame->type == RP_FRAME_MAX_STREAMS) c->max_streams_due = true;
+    rp_stream *stream = rp_core_find_stream(c->core, c, frame->stream);
+    if (!stream || frame->type == RP_FRAME_MAX_DATA || frame->type == RP_FRAME_MAX_STREAMS) return;
+    if (frame->type == RP_FRAME_STREAM) {
+        rp_stream_frame_lost(stream, &c->core->arena, frame);
+        c->retransmitted_bytes += frame->size;
+    }
+    if (frame->type == RP_FRAME_RESET_STREAM && !stream->reset_acked) stream->reset_due = true;
+    if (frame->type == RP_FRAME_STOP) stream->stop_due = true;
+    if (frame->type == RP_FRAME_MAX_STREAM_DATA && !stream->final_known) stream->credit_due = true;
+    rp_conn_queue_stream(c, stream);
+}
+
+static void leave_flight(rp_conn *c, const rp_sent_packet *packet) {
+    c->in_flight -= packet->size;
+    c->in_flight_packets--;
+}
+
+/* ---- acknowledged ---- */
+
+typedef struct {
+    rp_cc_ack cc;
+    uint64_t newest, newest_sent; /* the largest number newly acknowledged, and when it left */
+    bool any, newest_eliciting;
+} rp_ack_result;
+
+static void spurious(rp_conn *c, uint64_t number, const rp_sent_packet *packet, uint64_t largest, uint64_t now) {
+    bool by_time = now - packet->time > rp_loss_delay(&c->loss);
+    rp_loss_spurious(&c->loss, largest - number, by_time);
+    c->spurious++;
+    c->core->counters.spurious++;
+    if (c->episode_lost && --c->episode_lost == 0) c->cc.table->undo(&c->cc);
+}
+
+static void packet_acked(rp_conn *c, uint64_t number, rp_sent_packet *packet, uint64_t largest,
+                         rp_ack_result *result, uint64_t now) {
+    if (packet->state == RP_SENT_FLYING) {
+        leave_flight(c, packet);
+        result->cc.acked += packet->size;
+        c->delivered += packet->size;
+        if (!result->any || number > result->newest) {
+            result->newest = number;
+            result->newest_sent = packet->time;
+            result->newest_eliciting = packet->eliciting;
+            result->cc.app_limited = packet->app_limited;
+        }
+        result->any = true;
+    } else {
+        spurious(c, number, packet, largest, now);
+    }
+    rp_sent_set_state(&c->sent, number, packet, RP_SENT_ACKED);
+    while (packet->frames) {
+        rp_sent_frame *frame = packet->frames;
+        packet->frames = frame->next;
+        frame_acked(c, frame);
+        rp_pool_give(&c->core->arena.frames, frame);
+    }
+}
+
+static void range_acked(rp_conn *c, uint64_t low, uint64_t high, uint64_t largest, rp_ack_result *result,
+                        uint64_t now) {
+    if (low < c->sent.base) low = c->sent.base;
+    for (uint64_t number = high;; number--) {
+        number = rp_sent_skip_down(&c->sent, number);
+        rp_sent_packet *packet = rp_sent_get(&c->sent, number);
+        if (packet->state == RP_SENT_FLYING || packet->state == RP_SENT_LOST)
+            packet_acked(c, number, packet, largest, result, now);
+        if (number <= low) return;
+    }
+}
+
+int rp_conn_acked(rp_conn *c, const rp_frame *ack, uint64_t now) {
+    rp_ack_result result = {.cc = {.now = now, .in_flight = c->in_flight}};
+    rp_ack_cursor cursor;
+    uint64_t low, high;
+    if (ack->ack_largest >= c->sent.next) return RP_CODE_ACK;
+    c->core->counters.acks_in++;
+    rp_ack_cursor_start(&cursor, ack);
+    while (rp_ack_cursor_next(&cursor, &low, &high)) {
+        if (high < c->sent.base) break;
+        range_acked(c, low, high, ack->ack_largest, &result, now);
+    }
+    if (!c->any_acked || ack->ack_largest > c->largest_acked) c->largest_acked = ack->ack_largest;
+    c->any_acked = true;
+    if (result.any) {
+        if (result.newest == ack->ack_largest && result.newest_eliciting)
+            rp_loss_sample(&c->loss, now - result.newest_sent, ack->ack_delay, RP_MAX_ACK_DELAY, now);
+        c->loss.pto_count = 0;
+        result.cc.sent_time = result.newest_sent;
+        result.cc.rtt = c->loss.latest;
+        result.cc.rtt_min = c->loss.minimum;
+        result.cc.rtt_smoothed = c->loss.smoothed;
+        result.cc.largest_acked = c->largest_acked;
+        result.cc.next_number = c->sent.next;
+        c->cc.table->acked(&c->cc, &result.cc);
+    }
+    rp_conn_detect_lost(c, now);
+    uint64_t keep = 3 * rp_loss_pto(&c->loss, RP_MAX_ACK_DELAY);
+    rp_sent_forget(&c->sent, &c->core->arena, now > keep ? now - keep : 0);
+    if (c->loss_scan < c->sent.base) c->loss_scan = c->sent.base;
+    return 0;
+}
+
+/* ---- lost ---- */
+
+typedef struct {
+    uint64_t bytes, newest_sent, run_start; /* run: lost packets with none delivered between them */
+    uint64_t longest_run;
+    bool any, in_run;
+} rp_loss_result;
+
+static void packet_lost(rp_conn *c, uint64_t number, rp_sent_packet *packet, rp_loss_result *result) {
+    rp_sent_set_state(&c->sent, number, packet, RP_SENT_LOST);
+    leave_flight(c, packet);
+    c->packets_lost++;
+    c->core->counters.lost_packets++;
+    result->any = true;
+    result->bytes += packet->size;
+    if (packet->time > result->newest_sent) result->newest_sent = packet->time;
+    if (!result->in_run) result->run_start = packet->time;
+    result->in_run = true;
+    if (packet->time - result->run_start > result->longest_run)
+        result->longest_run = packet->time - result->run_start;
+    for (const rp_sent_frame *frame = packet->frames; frame; frame = frame->next) frame_lost(c, frame);
+}
+
+/* Nothing got through for as long as three probes would have taken (RFC 9002, 7.6). */
+static bool persistent(const rp_conn *c, const rp_loss_result *result) {
+    return c->loss.sampled && result->run_start >= c->loss.first_sample &&
+           result->longest_run > 3 * rp_loss_pto(&c->loss, RP_MAX_ACK_DELAY);
+}
+
+static void respond(rp_conn *c, const rp_loss_result *result, uint64_t packets, uint64_t now) {
+    if (c->cc.table->lost(&c->cc, result->bytes, result->newest_sent, now))
+        c->episode_lost = packets;
+    else if (c->episode_lost)
+        c->episode_lost += packets;
+    if (persistent(c, result)) {
+        c->core->counters.persistent_congestion++;
+        c->cc.table->persistent(&c->cc, now);
+        c->episode_lost = 0;
+    }
+}
+
+void rp_conn_detect_lost(rp_conn *c, uint64_t now) {
+    rp_loss_result result = {0};
+    uint64_t delay = rp_loss_delay(&c->loss), before = c->packets_lost, number = c->loss_scan;
+    c->loss_at = 0;
+    if (!c->any_acked) return;
+    if (number < c->sent.base) number = c->sent.base;
+    for (; number < c->sent.next && number <= c->largest_acked; number++) {
+        rp_sent_packet *packet = rp_sent_get(&c->sent, number);
+        if (packet->state == RP_SENT_ACKED) result.in_run = false;
+        if (packet->state != RP_SENT_FLYING) continue;
+        bool behind = c->largest_acked - number >= c->loss.reorder;
+        if (!behind && packet->time + delay > now) {
+            c->loss_at = packet->time + delay;
+            break;
+        }
+        packet_lost(c, number, packet, &result);
+    }
+    c->loss_scan = number;
+    if (result.any) respond(c, &result, c->packets_lost - before, now);
+}
+
+/* Silence: repeat the oldest frames still in the air, in packets that may pass the window. */
+void rp_conn_probe(rp_conn *c, uint64_t now) {
+    enum { PROBES = 2 };
+    (void)now;
+    c->loss.pto_count++;
+    c->ptos++;
+    c->core->counters.ptos++;
+    c->probes = PROBES;
+    c->ping_due = true;
+    uint32_t repeated = 0;
+    for (uint64_t number = c->sent.base; number < c->sent.next && repeated < PROBES; number++) {
+        const rp_sent_packet *packet = rp_sent_get(&c->sent, number);
+        if (packet->state != RP_SENT_FLYING || !packet->eliciting) continue;
+        for (const rp_sent_frame *frame = packet->frames; frame; frame = frame->next) frame_lost(c, frame);
+        repeated++;
+    }
+}

@@ -1,0 +1,307 @@
+/* What a session has to say, and whether it may say it now. */
+#include <string.h>
+
+#include "conn.h"
+#include "core.h"
+
+enum { MAX_SEGMENTS = 64, MANY_RANGES = 8, SPARE_FRAMES = 16, RETRY_MEMORY = 10000 };
+
+/* One packet being written. */
+typedef struct {
+    uint8_t *start, *p, *end; /* `end` leaves room for the tag */
+    rp_sent_packet *record;
+    bool eliciting;
+} rp_writer;
+
+static size_t room(const rp_writer *w) {
+    return (size_t)(w->end - w->p);
+}
+
+/* Remembers a frame so that it can be repeated. */
+static void remember(rp_conn *c, rp_writer *w, const rp_sent_frame *frame) {
+    rp_sent_add_frame(w->record, &c->core->arena, frame);
+}
+
+static bool few_records(const rp_conn *c) {
+    return c->core->arena.frames.count - c->core->arena.frames.used < SPARE_FRAMES;
+}
+
+/* ---- control frames ---- */
+
+static void put_value(rp_conn *c, rp_writer *w, uint8_t type, uint64_t value) {
+    *w->p++ = type;
+    w->p = rp_varint_write(w->p, value);
+    w->eliciting = true;
+    remember(c, w, &(rp_sent_frame){.type = type});
+}
+
+static void put_stream_value(rp_conn *c, rp_writer *w, uint8_t type, uint64_t stream, uint64_t value) {
+    *w->p++ = type;
+    w->p = rp_varint_write(w->p, stream);
+    w->p = rp_varint_write(w->p, value);
+    w->eliciting = true;
+    remember(c, w, &(rp_sent_frame){.type = type, .stream = stream});
+}
+
+static void put_ack(rp_conn *c, rp_writer *w, uint64_t now) {
+    if (!c->ack.due && !c->ack.waiting) return;
+    size_t limit = room(w) / 2; /* leaves room for data behind the longest list of ranges */
+    size_t size = rp_ack_write(&c->ack, w->p, limit, now);
+    if (!size) return;
+    w->p += size;
+    c->core->counters.acks_out++;
+    remember(c, w, &(rp_sent_frame){.type = RP_FRAME_ACK, .offset = c->ack.largest});
+}
+
+static void put_control(rp_conn *c, rp_writer *w) {
+    if (c->max_data_due) put_value(c, w, RP_FRAME_MAX_DATA, c->in_limit);
+    if (c->max_streams_due) put_value(c, w, RP_FRAME_MAX_STREAMS, c->streams_granted);
+    c->max_data_due = c->max_streams_due = false;
+}
+
+static void put_ping(rp_writer *w) {
+    *w->p++ = RP_FRAME_PING;
+    w->eliciting = true;
+}
+
+/* ---- streams ---- */
+
+enum { STREAM_CONTROL_MAX = 3 * (1 + 8 + 8 + 8) };
+
+static void put_stream_control(rp_conn *c, rp_writer *w, rp_stream *s) {
+    if (s->reset_due) {
+        put_stream_value(c, w, RP_FRAME_RESET_STREAM, s->id, s->reset_code);
+        w->p = rp_varint_write(w->p, s->out_next);
+        s->reset_sent = true;
+    }
+    if (s->stop_due) put_stream_value(c, w, RP_FRAME_STOP, s->id, s->stop_code);
+    if (s->credit_due) put_stream_value(c, w, RP_FRAME_MAX_STREAM_DATA, s->id, s->in_limit);
+    s->reset_due = s->stop_due = s->credit_due = false;
+}
+
+static uint64_t session_credit(const rp_conn *c) {
+    return c->out_limit - c->out_total;
+}
+
+/* Returns false when this packet has no room for another frame of the stream. */
+static bool put_stream_data(rp_conn *c, rp_writer *w, rp_stream *s) {
+    rp_sent_frame frame;
+    size_t head = rp_stream_frame_size(s->id, s->out_end);
+    if (room(w) <= head) return false;
+    uint64_t before = s->out_next;
+    if (!rp_stream_choose(s, &c->core->arena, room(w) - head, session_credit(c), &frame)) return true;
+    c->out_total += s->out_next - before;
+    w->p = rp_stream_frame_write(w->p, s->id, frame.offset, frame.size, frame.fin);
+    w->p += rp_pages_read(&s->out, frame.offset, w->p, frame.size);
+    w->eliciting = true;
+    remember(c, w, &frame);
+    return true;
+}
+
+static void await_credit(rp_conn *c, rp_stream *s) {
+    rp_conn_unqueue_stream(c, s);
+    s->queue = RP_AWAITING_CREDIT;
+    s->queue_previous = c->awaiting_credit.last;
+    s->queue_next = NULL;
+    if (c->awaiting_credit.last)
+        c->awaiting_credit.last->queue_next = s;
+    else
+        c->awaiting_credit.first = s;
+    c->awaiting_credit.last = s;
+}
+
+/* Where the stream stands after its turn: done for now, held by the session's credit, or behind the others. */
+static void requeue(rp_conn *c, rp_stream *s) {
+    bool more = rp_stream_has_repeat(s) || rp_stream_has_new(s);
+    bool held = more && !rp_stream_has_repeat(s) && !session_credit(c) && s->out_next < s->out_end;
+    rp_conn_unqueue_stream(c, s);
+    if (held)
+        await_credit(c, s);
+    else if (more)
+        rp_conn_queue_stream(c, s);
+}
+
+static bool put_stream(rp_conn *c, rp_writer *w, rp_stream *s) {
+    if (room(w) < STREAM_CONTROL_MAX || few_records(c)) return false;
+    put_stream_control(c, w, s);
+    uint8_t *before = w->p;
+    bool fits = put_stream_data(c, w, s);
+    while (fits && w->p != before && rp_stream_has_repeat(s) && !few_records(c)) { /* small repeats share a packet */
+        before = w->p;
+        fits = put_stream_data(c, w, s);
+    }
+    if (fits) requeue(c, s);
+    return fits;
+}
+
+static void put_streams(rp_conn *c, rp_writer *w) {
+    for (int priority = 0; priority < RP_PRIORITIES; priority++)
+        while (c->to_send[priority].first)
+            if (!put_stream(c, w, c->to_send[priority].first)) return;
+}
+
+/* ---- a packet ---- */
+
+static bool streams_waiting(const rp_conn *c) {
+    for (int priority = 0; priority < RP_PRIORITIES; priority++)
+        if (c->to_send[priority].first) return true;
+    return false;
+}
+
+static bool has_work(const rp_conn *c) {
+    return c->ping_due || c->max_data_due || c->max_streams_due || streams_waiting(c);
+}
+
+static bool window_open(const rp_conn *c) {
+    return c->in_flight + c->mtu <= c->cc.table->window(&c->cc);
+}
+
+static uint64_t pace(const rp_conn *c) {
+    return c->cc.table->rate(&c->cc, c->loss.smoothed);
+}
+
+/* Whether eliciting frames may leave now; when only the pacer says no, it says until when. */
+static bool may_send(rp_conn *c, uint64_t now) {
+    c->pace_at = 0;
+    if (few_records(c)) {
+        c->pace_at = now + RETRY_MEMORY;
+        return false;
+    }
+    if (c->probes) return true;
+    if (!window_open(c)) return false;
+    if (rp_pacer_refill(&c->pacer, pace(c), c->mtu, now) >= c->mtu) return true;
+    c->pace_at = rp_pacer_next(&c->pacer, pace(c), c->mtu);
+    return false;
+}
+
+static bool start_packet(rp_conn *c, rp_writer *w, uint8_t *out) {
+    w->start = out;
+    w->p = out + RP_HEADER_SIZE;
+    w->end = out + c->mtu - rp_aead_tag_size(c->keys.suite);
+    w->eliciting = false;
+    w->record = rp_sent_push(&c->sent, &c->core->arena);
+    return w->record != NULL;
+}
+
+static void seal(rp_conn *c, rp_writer *w, uint64_t number) {
+    size_t text = (size_t)(w->p - w->start) - RP_HEADER_SIZE;
+    size_t size = RP_HEADER_SIZE + text + rp_aead_tag_size(c->keys.suite);
+    uint8_t ad[RP_AAD_SIZE];
+    rp_header_begin(w->start, size,
+                    &(rp_header){.type = RP_TYPE_DATA,
+                                 .flags = c->keys.epoch & 1 ? RP_FLAG_PHASE : 0,
+                                 .session = c->remote_session,
+                                 .seq = (uint32_t)number,
+                                 .ack = c->ack.any ? (uint32_t)c->ack.largest : 0});
+    memcpy(ad, w->start, 16);
+    ad[16] = RP_VERSION_1;
+    rp_store32(ad + 17, c->keys.epoch);
+    rp_aead_seal(&c->core->sodium, c->keys.suite, &c->keys.send, number, ad, sizeof ad, w->start + RP_HEADER_SIZE,
+                 text, w->start + RP_HEADER_SIZE);
+    rp_header_finish(w->start, size);
+    w->p = w->start + size;
+}
+
+static void account(rp_conn *c, rp_writer *w, uint64_t number, uint64_t now) {
+    rp_sent_packet *record = w->record;
+    record->time = now;
+    record->size = (uint16_t)(w->p - w->start);
+    record->eliciting = w->eliciting;
+    c->packets_sent++;
+    c->bytes_sent += record->size;
+    if (!w->eliciting) { /* never acknowledged for its own sake: nothing waits for it */
+        rp_sent_free_frames(record, &c->core->arena);
+        rp_sent_forget(&c->sent, &c->core->arena, 0);
+        return;
+    }
+    if (!c->in_flight_packets) {
+        c->first_sent_time = c->delivered_time = now;
+        if (c->last_received > c->last_eliciting) c->last_received = now; /* idle counts from a question asked */
+    }
+    record->delivered = c->delivered;
+    record->delivered_time = c->delivered_time;
+    record->first_sent_time = c->first_sent_time;
+    rp_sent_set_state(&c->sent, number, record, RP_SENT_FLYING);
+    c->in_flight += record->size;
+    c->in_flight_packets++;
+    c->last_eliciting = now;
+    if (c->probes) c->probes--;
+    rp_pacer_sent(&c->pacer, record->size);
+    record->app_limited = !has_work(c) && window_open(c);
+}
+
+static size_t send_packet(rp_conn *c, uint8_t *out, uint64_t now) {
+    bool work = has_work(c), may = work && may_send(c, now);
+    rp_writer w;
+    if (!may && !c->ack.due) return 0;
+    uint64_t number = c->sent.next;
+    if (!start_packet(c, &w, out)) {
+        c->pace_at = now + RETRY_MEMORY;
+        return 0;
+    }
+    put_ack(c, &w, now);
+    if (may) {
+        put_control(c, &w);
+        put_streams(c, &w);
+        if (c->ping_due && !w.eliciting) put_ping(&w);
+        c->ping_due = false;
+    } else if (c->ack.received.count > MANY_RANGES && now - c->last_range_ping > c->loss.smoothed) {
+        put_ping(&w); /* so that an ACK of this ACK lets old ranges go */
+        c->last_range_ping = now;
+    }
+    if (w.p == out + RP_HEADER_SIZE) {
+        rp_sent_pop(&c->sent);
+        return 0;
+    }
+    seal(c, &w, number);
+    account(c, &w, number, now);
+    return (size_t)(w.p - out);
+}
+
+static size_t send_close(rp_conn *c, uint8_t *out, uint64_t now) {
+    rp_writer w;
+    uint64_t number = c->sent.next;
+    c->close_due = false;
+    if (!start_packet(c, &w, out)) return 0;
+    *w.p++ = RP_FRAME_CLOSE;
+    w.p = rp_varint_write(w.p, c->close_code);
+    w.p = rp_varint_write(w.p, c->reason_size);
+    memcpy(w.p, c->reason, c->reason_size);
+    w.p += c->reason_size;
+    seal(c, &w, number);
+    account(c, &w, number, now);
+    return (size_t)(w.p - out);
+}
+
+static size_t send_handshake(rp_conn *c, uint8_t *out, uint64_t now) {
+    const rp_handshake *h = c->handshake;
+    if (!c->handshake_due) return 0;
+    c->handshake_due = false;
+    if (c->state == RP_ANSWERED && c->unvalidated_out + h->size > 3 * c->unvalidated_in) return 0;
+    memcpy(out, h->message, h->size);
+    c->unvalidated_out += h->size;
+    c->last_eliciting = now;
+    return h->size;
+}
+
+static size_t send_established(rp_conn *c, uint8_t *out, size_t space, uint64_t now, uint16_t *segment) {
+    size_t total = 0;
+    for (int i = 0; i < MAX_SEGMENTS && space - total >= c->mtu; i++) {
+        size_t size = send_packet(c, out + total, now);
+        if (!size) break;
+        if (!total) *segment = (uint16_t)size;
+        total += size;
+        if (size < c->mtu) break; /* only the last of a run may be shorter */
+    }
+    return total;
+}
+
+size_t rp_conn_send(rp_conn *c, uint8_t *out, size_t space, uint64_t now, uint16_t *segment) {
+    size_t size = 0;
+    if (space < c->mtu) return 0;
+    if (c->state == RP_ESTABLISHED) return send_established(c, out, space, now, segment);
+    if (c->state <= RP_ANSWERED) size = send_handshake(c, out, now);
+    if (c->state == RP_CLOSING && c->close_due) size = send_close(c, out, now);
+    *segment = (uint16_t)size;
+    return size;
+}

@@ -1,0 +1,7 @@
+/* CRC-32 (ISO-HDLC, zlib's). It filters line noise; it authenticates nothing. */
+#ifndef RP_CRC32_H
+#define RP_CRC32_H
+
+#include "rp_api.h" /* rp_crc32, rp_crc32_portable, rp_crc32_accelerated */
+
+#endif

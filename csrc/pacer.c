@@ -1,0 +1,45 @@
+#include "pacer.h"
+
+#define SECOND 1000000
+
+enum { BURST_SEGMENTS = 10, BURST_TIME = 1000, MAX_BURST = 64 * 1024 };
+
+/* At least ten packets, as an initial window is; at speed a millisecond's worth, as GSO carries. */
+static uint64_t burst(uint64_t rate, uint64_t mtu) {
+    uint64_t least = BURST_SEGMENTS * mtu, timed = rate / SECOND * BURST_TIME;
+    if (timed > MAX_BURST * 4) timed = MAX_BURST * 4;
+    return timed > least ? timed : least;
+}
+
+void rp_pacer_init(rp_pacer *pacer, uint64_t mtu, uint64_t now) {
+    pacer->budget = BURST_SEGMENTS * mtu;
+    pacer->updated = now;
+}
+
+static uint64_t earned(uint64_t rate, uint64_t elapsed, uint64_t most) {
+    if (elapsed > SECOND) elapsed = SECOND;
+    uint64_t bytes = rate > UINT64_MAX / SECOND ? most : rate * elapsed / SECOND;
+    return bytes < most ? bytes : most;
+}
+
+uint64_t rp_pacer_refill(rp_pacer *pacer, uint64_t rate, uint64_t mtu, uint64_t now) {
+    uint64_t most = burst(rate, mtu);
+    uint64_t gained = now > pacer->updated ? earned(rate, now - pacer->updated, most) : 0;
+    if (gained) {
+        pacer->budget = pacer->budget + gained < most ? pacer->budget + gained : most;
+        pacer->updated = now;
+    }
+    return pacer->budget;
+}
+
+void rp_pacer_sent(rp_pacer *pacer, uint64_t bytes) {
+    pacer->budget = pacer->budget > bytes ? pacer->budget - bytes : 0;
+}
+
+/* Waits until half a burst is earned rather than one packet: fewer, fuller wake-ups. */
+uint64_t rp_pacer_next(const rp_pacer *pacer, uint64_t rate, uint64_t mtu) {
+    uint64_t need = burst(rate, mtu) / 2;
+    if (need < mtu) need = mtu;
+    if (pacer->budget >= need || !rate) return pacer->updated;
+    return pacer->updated + (need - pacer->budget) * SECOND / rate + 1;
+}

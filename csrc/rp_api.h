@@ -1,0 +1,279 @@
+/* The whole interface of the transport core: the one header that cffi reads.
+ *
+ * The core is sans-IO. A `rp_core` holds many sessions that share one socket, but never sees that
+ * socket: it takes datagrams and `now`, and gives datagrams, events and the next deadline. Time is
+ * monotonic microseconds. Functions return 0 or a count, or a negative RP_E_*. */
+#ifndef RP_API_H
+#define RP_API_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- limits and constants ------------------------------------------------------------------ */
+
+#define RP_HEADER_SIZE 20
+#define RP_KEY_SIZE 32
+#define RP_MIN_DATAGRAM 1200     /* INIT is padded to it; every path must carry it */
+#define RP_MAX_DATAGRAM 65507    /* the largest UDP payload over IPv4 */
+#define RP_MAX_REASON 256        /* bytes of text in a CLOSE */
+#define RP_PRIORITIES 8          /* 0 is the most urgent */
+#define RP_NEVER 0xffffffffffffffff
+
+/* ---- errors: each maps to one Python exception, in repram/proto/connection.py --------------- */
+
+#define RP_E_MISUSE (-1)         /* an argument that no correct caller passes */
+#define RP_E_GONE (-2)           /* that connection or stream no longer exists */
+#define RP_E_FULL (-3)           /* no room for another session or stream */
+#define RP_E_MEMORY (-4)         /* the arena could not be taken */
+#define RP_E_CRYPTO (-5)         /* a primitive is missing or gave a wrong known answer */
+#define RP_E_AUTH (-6)           /* a tag, a key or a signature did not verify */
+#define RP_E_MALFORMED (-7)      /* bytes that do not parse */
+#define RP_E_BLOCKED (-8)        /* the peer's stream limit: try again when it grants more */
+
+/* ---- datagrams -------------------------------------------------------------------------------- */
+
+/* An IPv4 address stands in its mapped form, ::ffff:a.b.c.d. */
+typedef struct {
+    uint8_t ip[16];
+    uint32_t scope;
+    uint16_t port;
+    uint16_t reserved;
+} rp_address;
+
+/* One buffer of one or more datagrams to or from one peer: `segment` bytes each, the last may be
+ * shorter (UDP_SEGMENT's and UDP_GRO's form). */
+typedef struct {
+    uint8_t *data;
+    uint32_t size;
+    uint16_t segment;
+    uint8_t ecn;                 /* the two ECN bits of the IP header */
+    uint8_t reserved;
+    rp_address peer;
+} rp_datagram;
+
+/* ---- cryptography: libsodium's functions, handed in as pointers -------------------------------- */
+
+typedef int (*rp_aead_encrypt_fn)(unsigned char *c, unsigned long long *c_size, const unsigned char *m,
+                                  unsigned long long m_size, const unsigned char *ad,
+                                  unsigned long long ad_size, const unsigned char *nsec,
+                                  const unsigned char *npub, const unsigned char *k);
+typedef int (*rp_aead_decrypt_fn)(unsigned char *m, unsigned long long *m_size, unsigned char *nsec,
+                                  const unsigned char *c, unsigned long long c_size,
+                                  const unsigned char *ad, unsigned long long ad_size,
+                                  const unsigned char *npub, const unsigned char *k);
+
+typedef struct {
+    int (*hchacha20)(unsigned char *out, const unsigned char *in, const unsigned char *k,
+                     const unsigned char *c);
+    rp_aead_encrypt_fn chacha20poly1305_ietf_encrypt;
+    rp_aead_decrypt_fn chacha20poly1305_ietf_decrypt;
+    rp_aead_encrypt_fn aegis256_encrypt; /* may be null: then the suite is not offered */
+    rp_aead_decrypt_fn aegis256_decrypt;
+    int (*scalarmult)(unsigned char *q, const unsigned char *n, const unsigned char *p);
+    int (*scalarmult_base)(unsigned char *q, const unsigned char *n);
+    int (*sign_pk_to_curve25519)(unsigned char *x25519, const unsigned char *ed25519);
+    int (*blake2b_init)(void *state, const unsigned char *key, size_t key_size, size_t out_size);
+    int (*blake2b_update)(void *state, const unsigned char *in, unsigned long long size);
+    int (*blake2b_final)(void *state, unsigned char *out, size_t out_size);
+    int (*memcmp)(const void *a, const void *b, size_t size);
+    void (*memzero)(void *p, size_t size);
+} rp_sodium;
+
+#define RP_SUITE_XCHACHA20 1
+#define RP_SUITE_AEGIS256 2
+
+#define RP_PATTERN_IK 0
+#define RP_PATTERN_IKPSK2 1
+#define RP_PATTERN_XX 2
+#define RP_PATTERN_XXPSK3 3
+
+/* ---- a core ------------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint8_t seed[32];            /* every random byte of this core derives from it */
+    uint8_t static_private[32];  /* X25519 */
+    uint8_t static_public[32];
+    uint8_t identity[32];        /* our Ed25519 public key; sent only when has_identity */
+    uint8_t has_identity;
+    uint8_t listen;              /* answer INIT */
+    uint8_t suites;              /* bits of RP_SUITE_*, those that this core may use */
+    uint8_t controller;          /* RP_CC_* */
+    uint16_t mtu;                /* datagram size to start from, >= RP_MIN_DATAGRAM */
+    uint32_t max_sessions;
+    uint32_t max_streams;        /* open at once that a peer may have opened, a session */
+    uint32_t first_session;      /* counter behind the session ids: never goes back under one seed */
+    uint64_t arena_bytes;        /* for data in flight: send and receive buffers */
+    uint64_t first_packet;       /* number of the first packet (tests start near 2^32) */
+    uint64_t stream_window;      /* receive window of a stream, at most RP_MAX_STREAM_WINDOW */
+    uint64_t session_window;
+    uint64_t idle_timeout;       /* microseconds; 0 = never */
+    uint64_t keep_alive;         /* microseconds; 0 = off */
+    uint64_t handshake_timeout;
+    int64_t wall_offset;         /* wall clock minus `now`, microseconds: ACCEPT carries the time */
+} rp_config;
+
+#define RP_CC_CUBIC 0
+
+typedef struct rp_core rp_core;
+
+int rp_crypto_check(const rp_sodium *sodium);
+int rp_core_new(const rp_config *config, const rp_sodium *sodium, uint64_t now, rp_core **out);
+void rp_core_free(rp_core *core);
+
+typedef struct {
+    rp_address peer;
+    uint8_t key[32];             /* the responder's Ed25519 key (IK) */
+    uint8_t pattern;             /* RP_PATTERN_* */
+} rp_target;
+
+/* A connection is named by a handle that is never reused. */
+int64_t rp_core_connect(rp_core *core, const rp_target *target, uint64_t now);
+void rp_core_receive(rp_core *core, const rp_datagram *batch, int count, uint64_t now);
+/* Fills `buffer` and describes what stands there in `batch`; 0 when nothing is to be sent now. */
+int rp_core_transmit(rp_core *core, rp_datagram *batch, int max, uint8_t *buffer, size_t size,
+                     uint64_t now);
+uint64_t rp_core_deadline(const rp_core *core);
+void rp_core_timeout(rp_core *core, uint64_t now);
+
+/* ---- events --------------------------------------------------------------------------------------- */
+
+#define RP_EVENT_CONNECTED 1     /* our handshake completed */
+#define RP_EVENT_ACCEPTED 2      /* a peer's first packet verified */
+#define RP_EVENT_CLOSED 3        /* code, reason; the handle is dead from here on */
+#define RP_EVENT_OPENED 4        /* the peer opened this stream */
+#define RP_EVENT_READABLE 5
+#define RP_EVENT_WRITABLE 6
+#define RP_EVENT_RESET 7         /* the peer abandoned its side of the stream */
+#define RP_EVENT_STOPPED 8       /* the peer reads no more of it */
+
+#define RP_CLOSED_BY_US 1
+#define RP_CLOSED_BY_PEER 2
+#define RP_CLOSED_IDLE 3         /* nothing heard within the idle limit */
+#define RP_CLOSED_UNREACHABLE 4  /* the handshake met its deadline unanswered */
+#define RP_CLOSED_REFUSED 5      /* it did, and the peer had said why: code is RP_REFUSED_* */
+#define RP_CLOSED_VERSION 6      /* it did, and the peer speaks another version */
+#define RP_CLOSED_PROTOCOL 7     /* the peer broke the protocol: code is RP_CODE_* */
+
+#define RP_REFUSED_WRONG_KEY 1
+#define RP_REFUSED_WRONG_SECRET 2
+#define RP_REFUSED_BUSY 3
+#define RP_REFUSED_RATE 4
+#define RP_REFUSED_NOT_ALLOWED 5
+
+typedef struct {
+    int64_t connection;
+    uint64_t stream;
+    uint64_t code;
+    uint8_t kind;
+    uint8_t cause;               /* RP_CLOSED_* */
+    uint16_t reason_size;
+    uint8_t reason[RP_MAX_REASON];
+} rp_event;
+
+int rp_core_poll(rp_core *core, rp_event *events, int max);
+int rp_core_has_events(const rp_core *core);
+
+/* Codes from 0x100 down are the transport's; an application's own start at 0x1000. */
+#define RP_CODE_NONE 0
+#define RP_CODE_FRAME 1          /* a frame that does not parse */
+#define RP_CODE_FLOW 2           /* more bytes than were granted */
+#define RP_CODE_STREAM_LIMIT 3   /* more streams than were granted */
+#define RP_CODE_STREAM_STATE 4   /* a frame for a stream that cannot have it */
+#define RP_CODE_FINAL_SIZE 5
+#define RP_CODE_ACK 6            /* an acknowledgement of what was never sent */
+#define RP_CODE_KEYS 7           /* key update out of turn, or keys worn out */
+#define RP_CODE_INTERNAL 8
+#define RP_CODE_DRAINED 9        /* the endpoint shuts down */
+
+/* ---- streams ---------------------------------------------------------------------------------------- */
+
+int64_t rp_stream_open(rp_core *core, int64_t connection, int priority);
+int64_t rp_stream_write(rp_core *core, int64_t connection, uint64_t stream, const uint8_t *data,
+                        size_t size, int fin);
+/* Returns bytes read; *fin is set when the end of the stream has been read. */
+int64_t rp_stream_read(rp_core *core, int64_t connection, uint64_t stream, uint8_t *data, size_t size,
+                       int *fin);
+int rp_stream_reset(rp_core *core, int64_t connection, uint64_t stream, uint64_t code);
+int rp_stream_stop(rp_core *core, int64_t connection, uint64_t stream, uint64_t code);
+int rp_connection_close(rp_core *core, int64_t connection, uint64_t code, const uint8_t *reason,
+                        size_t size, uint64_t now);
+
+/* ---- what can be seen ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t rtt, rtt_min, rtt_var;
+    uint64_t window, in_flight, rate;
+    uint64_t packets_sent, packets_received, bytes_sent, bytes_received;
+    uint64_t packets_lost, retransmitted_bytes, ptos, spurious;
+    uint64_t streams;
+    int64_t clock_offset;        /* the peer's wall clock minus our `now`, from ACCEPT */
+    uint32_t mtu;
+    uint8_t suite;
+    uint8_t established;
+    uint8_t has_peer_identity;
+    uint8_t peer_identity[32];
+    uint8_t handshake_hash[64];
+    rp_address peer;
+} rp_stats;
+
+int rp_connection_stats(rp_core *core, int64_t connection, rp_stats *out);
+
+/* What happened, by cause, over the life of the core. */
+typedef struct {
+    uint64_t datagrams_in, bytes_in, datagrams_out, bytes_out;
+    uint64_t dropped_short, dropped_crc, dropped_length, dropped_type, dropped_flags;
+    uint64_t dropped_session, dropped_auth, dropped_replay, dropped_mac, dropped_handshake;
+    uint64_t dropped_memory, dropped_state;
+    uint64_t inits_in, inits_repeated, accepts_in, refused_out, refused_in, versions_out, versions_in;
+    uint64_t handshakes_completed, handshakes_failed;
+    uint64_t acks_in, acks_out, reordered, lost_packets, retransmitted_frames, ptos, spurious;
+    uint64_t persistent_congestion, protocol_errors, idle_closes;
+    uint64_t sessions, streams, arena_used, arena_peak;
+} rp_counters;
+
+void rp_core_counters(const rp_core *core, rp_counters *out);
+
+/* ---- entry points for the published vectors, and for tests of single modules ------------------------------ */
+
+uint32_t rp_crc32(const uint8_t *data, size_t size);
+uint32_t rp_crc32_portable(const uint8_t *data, size_t size);
+int rp_crc32_accelerated(void);  /* 1 when rp_crc32 uses carry-less multiply on this CPU */
+
+int rp_suite_seal(const rp_sodium *sodium, int suite, const uint8_t *key, const uint8_t *nonce,
+                  const uint8_t *ad, size_t ad_size, const uint8_t *plain, size_t size, uint8_t *out);
+int rp_suite_open(const rp_sodium *sodium, int suite, const uint8_t *key, const uint8_t *nonce,
+                  const uint8_t *ad, size_t ad_size, const uint8_t *sealed, size_t size, uint8_t *out);
+int rp_dh(const rp_sodium *sodium, const uint8_t *private_key, const uint8_t *public_key, uint8_t *out);
+int rp_identity_to_dh(const rp_sodium *sodium, const uint8_t *ed25519, uint8_t *x25519);
+int rp_hash(const rp_sodium *sodium, const uint8_t *data, size_t size, uint8_t *out64);
+
+/* One side of a Noise handshake as the published vectors drive it. */
+typedef struct rp_noise rp_noise;
+typedef struct {
+    uint8_t pattern, initiator;
+    uint8_t has_remote_static, has_psk;
+    uint8_t static_private[32], ephemeral_private[32], remote_static[32], psk[32];
+} rp_noise_setup;
+size_t rp_noise_size(void);
+int rp_noise_start(rp_noise *noise, const rp_sodium *sodium, const rp_noise_setup *setup,
+                   const uint8_t *prologue, size_t size);
+int64_t rp_noise_write(rp_noise *noise, const uint8_t *payload, size_t size, uint8_t *out, size_t max);
+int64_t rp_noise_read(rp_noise *noise, const uint8_t *message, size_t size, uint8_t *out, size_t max);
+int rp_noise_finish(rp_noise *noise, uint8_t *send_key, uint8_t *receive_key, uint8_t *hash64);
+
+/* ---- the socket side: udp.c alone makes system calls --------------------------------------------------------- */
+
+typedef struct rp_udp rp_udp;
+int rp_udp_open(const rp_address *local, rp_udp **out, rp_address *bound);
+int rp_udp_descriptor(const rp_udp *udp);
+int rp_udp_timer_descriptor(const rp_udp *udp);
+uint64_t rp_udp_now(void);
+#define RP_TURN_READABLE 1 /* in: the socket has datagrams */
+#define RP_TURN_TIMER 2    /* in: the timer has fired */
+#define RP_TURN_EVENTS 4   /* out: events wait */
+#define RP_TURN_WRITABLE 8 /* out: the kernel's buffer is full, come again when the socket is writable */
+/* One wake-up: reads what has come, lets the core work, sends what it gives, sets the timer. */
+int rp_udp_turn(rp_udp *udp, rp_core *core, int readable);
+void rp_udp_close(rp_udp *udp);
+
+#endif

@@ -1,0 +1,303 @@
+/* The socket and the clock: the only file that makes system calls. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "rp_api.h"
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+enum {
+    BATCH = 16,
+    SLOT = 65536,
+    CONTROL = 64,
+    ROUNDS = 8, /* batches read in one turn: sending must get its turn too */
+    SOCKET_BUFFER = 8 * 1024 * 1024,
+};
+
+struct rp_udp {
+    int descriptor, timer;
+    bool v6, segmentation;
+    int waiting, sent; /* runs that the kernel would not take yet: [sent, waiting) */
+    rp_datagram out[BATCH], in[BATCH];
+    uint8_t *receive_buffer, *send_buffer;
+    struct mmsghdr headers[BATCH];
+    struct iovec vectors[BATCH];
+    struct sockaddr_storage names[BATCH];
+    uint8_t control[BATCH][CONTROL];
+};
+
+/* ---- addresses ---- */
+
+static const uint8_t MAPPED[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+static bool is_v4(const rp_address *address) {
+    return memcmp(address->ip, MAPPED, sizeof MAPPED) == 0;
+}
+
+static socklen_t to_sockaddr(const rp_address *address, bool v6, struct sockaddr_storage *out) {
+    if (v6) {
+        struct sockaddr_in6 *to = (struct sockaddr_in6 *)out;
+        memset(to, 0, sizeof *to);
+        to->sin6_family = AF_INET6;
+        to->sin6_port = htons(address->port);
+        to->sin6_scope_id = address->scope;
+        memcpy(&to->sin6_addr, address->ip, 16);
+        return sizeof *to;
+    }
+    struct sockaddr_in *to = (struct sockaddr_in *)out;
+    memset(to, 0, sizeof *to);
+    to->sin_family = AF_INET;
+    to->sin_port = htons(address->port);
+    memcpy(&to->sin_addr, address->ip + 12, 4);
+    return sizeof *to;
+}
+
+static void from_sockaddr(const struct sockaddr_storage *from, rp_address *out) {
+    memset(out, 0, sizeof *out);
+    if (from->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)from;
+        memcpy(out->ip, &v6->sin6_addr, 16);
+        out->scope = v6->sin6_scope_id;
+        out->port = ntohs(v6->sin6_port);
+    } else {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)from;
+        memcpy(out->ip, MAPPED, sizeof MAPPED);
+        memcpy(out->ip + 12, &v4->sin_addr, 4);
+        out->port = ntohs(v4->sin_port);
+    }
+}
+
+/* ---- opening ---- */
+
+static void widen_buffers(int descriptor) {
+    int size = SOCKET_BUFFER;
+    if (setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    if (setsockopt(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+}
+
+static int open_socket(rp_udp *udp, const rp_address *local, rp_address *bound) {
+    struct sockaddr_storage name;
+    socklen_t size;
+    int off = 0, on = 1;
+    udp->v6 = !is_v4(local);
+    udp->descriptor = socket(udp->v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (udp->descriptor < 0) return -errno;
+    if (udp->v6) setsockopt(udp->descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    setsockopt(udp->descriptor, IPPROTO_UDP, UDP_GRO, &on, sizeof on); /* without it: one by one */
+    widen_buffers(udp->descriptor);
+    size = to_sockaddr(local, udp->v6, &name);
+    if (bind(udp->descriptor, (struct sockaddr *)&name, size) != 0) return -errno;
+    size = sizeof name;
+    if (getsockname(udp->descriptor, (struct sockaddr *)&name, &size) != 0) return -errno;
+    from_sockaddr(&name, bound);
+    udp->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    return udp->timer < 0 ? -errno : 0;
+}
+
+/* Returns 0 or a negative errno. */
+int rp_udp_open(const rp_address *local, rp_udp **out, rp_address *bound) {
+    rp_udp *udp = calloc(1, sizeof *udp);
+    if (!udp) return -ENOMEM;
+    udp->descriptor = udp->timer = -1;
+    udp->segmentation = true;
+    udp->receive_buffer = malloc((size_t)BATCH * SLOT);
+    udp->send_buffer = malloc((size_t)BATCH * SLOT);
+    int error = udp->receive_buffer && udp->send_buffer ? open_socket(udp, local, bound) : -ENOMEM;
+    if (error) {
+        rp_udp_close(udp);
+        return error;
+    }
+    *out = udp;
+    return 0;
+}
+
+void rp_udp_close(rp_udp *udp) {
+    if (!udp) return;
+    if (udp->descriptor >= 0) close(udp->descriptor);
+    if (udp->timer >= 0) close(udp->timer);
+    free(udp->receive_buffer);
+    free(udp->send_buffer);
+    free(udp);
+}
+
+int rp_udp_descriptor(const rp_udp *udp) {
+    return udp->descriptor;
+}
+
+int rp_udp_timer_descriptor(const rp_udp *udp) {
+    return udp->timer;
+}
+
+/* ---- time ---- */
+
+uint64_t rp_udp_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void arm(rp_udp *udp, uint64_t deadline) {
+    struct itimerspec when = {0}; /* all zero disarms */
+    if (deadline != RP_NEVER) {
+        if (!deadline) deadline = 1;
+        when.it_value.tv_sec = (time_t)(deadline / 1000000);
+        when.it_value.tv_nsec = (long)(deadline % 1000000) * 1000;
+    }
+    timerfd_settime(udp->timer, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+static void acknowledge_timer(rp_udp *udp) {
+    uint64_t expirations;
+    ssize_t ignored = read(udp->timer, &expirations, sizeof expirations);
+    (void)ignored;
+}
+
+/* ---- in ---- */
+
+static uint16_t segment_size(struct msghdr *header) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c))
+        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+            int size;
+            memcpy(&size, CMSG_DATA(c), sizeof size);
+            return (uint16_t)size;
+        }
+    return 0;
+}
+
+static int receive_batch(rp_udp *udp) {
+    for (int i = 0; i < BATCH; i++) {
+        udp->vectors[i] = (struct iovec){udp->receive_buffer + (size_t)i * SLOT, SLOT};
+        udp->headers[i].msg_hdr = (struct msghdr){
+            .msg_name = &udp->names[i],
+            .msg_namelen = sizeof udp->names[i],
+            .msg_iov = &udp->vectors[i],
+            .msg_iovlen = 1,
+            .msg_control = udp->control[i],
+            .msg_controllen = CONTROL,
+        };
+    }
+    int count = recvmmsg(udp->descriptor, udp->headers, BATCH, MSG_DONTWAIT, NULL);
+    for (int i = 0; i < count; i++) {
+        udp->in[i] = (rp_datagram){
+            .data = udp->receive_buffer + (size_t)i * SLOT,
+            .size = udp->headers[i].msg_len,
+            .segment = segment_size(&udp->headers[i].msg_hdr),
+        };
+        from_sockaddr(&udp->names[i], &udp->in[i].peer);
+    }
+    return count;
+}
+
+/* ---- out ---- */
+
+static void prepare(rp_udp *udp, int i) {
+    rp_datagram *run = &udp->out[i];
+    udp->vectors[i] = (struct iovec){run->data, run->size};
+    udp->headers[i].msg_hdr = (struct msghdr){.msg_name = &udp->names[i], .msg_iov = &udp->vectors[i], .msg_iovlen = 1};
+    udp->headers[i].msg_hdr.msg_namelen = to_sockaddr(&run->peer, udp->v6, &udp->names[i]);
+    if (run->size <= run->segment) return;
+    struct msghdr *header = &udp->headers[i].msg_hdr;
+    memset(udp->control[i], 0, CONTROL);
+    header->msg_control = udp->control[i];
+    header->msg_controllen = CMSG_SPACE(sizeof(uint16_t));
+    struct cmsghdr *c = CMSG_FIRSTHDR(header);
+    c->cmsg_level = IPPROTO_UDP;
+    c->cmsg_type = UDP_SEGMENT;
+    c->cmsg_len = CMSG_LEN(sizeof(uint16_t));
+    memcpy(CMSG_DATA(c), &run->segment, sizeof run->segment);
+}
+
+static bool would_block(void) {
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
+}
+
+/* Without segmentation: one system call a datagram. Returns false when the kernel's buffer is full. */
+static bool send_singly(rp_udp *udp, rp_datagram *run) {
+    struct sockaddr_storage name;
+    socklen_t length = to_sockaddr(&run->peer, udp->v6, &name);
+    while (run->size) {
+        size_t size = run->size < run->segment ? run->size : run->segment;
+        if (sendto(udp->descriptor, run->data, size, MSG_DONTWAIT, (struct sockaddr *)&name, length) < 0 &&
+            would_block())
+            return false;
+        run->data += size; /* any other error is this datagram's loss */
+        run->size -= (uint32_t)size;
+    }
+    return true;
+}
+
+/* Sends what waits; false when the kernel takes no more for now. */
+static bool flush(rp_udp *udp) {
+    while (udp->sent < udp->waiting) {
+        rp_datagram *run = &udp->out[udp->sent];
+        bool segmented = run->size > run->segment;
+        if (segmented && !udp->segmentation) {
+            if (!send_singly(udp, run)) return false;
+            udp->sent++;
+            continue;
+        }
+        int last = udp->sent;
+        while (last < udp->waiting && (udp->segmentation || udp->out[last].size <= udp->out[last].segment))
+            prepare(udp, last++);
+        int count = sendmmsg(udp->descriptor, udp->headers + udp->sent, (unsigned)(last - udp->sent), MSG_DONTWAIT);
+        if (count > 0) {
+            udp->sent += count;
+        } else if (would_block()) {
+            return false;
+        } else if (segmented) {
+            udp->segmentation = false; /* EIO, EINVAL, EMSGSIZE: this path cannot segment */
+        } else {
+            udp->sent++; /* refused or unreachable: the session's own timers notice */
+        }
+    }
+    udp->sent = udp->waiting = 0;
+    return true;
+}
+
+/* ---- a turn ---- */
+
+static void receive_all(rp_udp *udp, rp_core *core, uint64_t now) {
+    for (int round = 0; round < ROUNDS; round++) {
+        int count = receive_batch(udp);
+        if (count > 0) rp_core_receive(core, udp->in, count, now);
+        if (count < BATCH) return;
+    }
+}
+
+static bool transmit_all(rp_udp *udp, rp_core *core, uint64_t now) {
+    for (;;) {
+        if (!flush(udp)) return false;
+        udp->waiting = rp_core_transmit(core, udp->out, BATCH, udp->send_buffer, (size_t)BATCH * SLOT, now);
+        if (!udp->waiting) return true;
+    }
+}
+
+int rp_udp_turn(rp_udp *udp, rp_core *core, int why) {
+    uint64_t now = rp_udp_now();
+    if (why & RP_TURN_TIMER) acknowledge_timer(udp);
+    if (why & RP_TURN_READABLE) receive_all(udp, core, now);
+    rp_core_timeout(core, now);
+    bool all = transmit_all(udp, core, now);
+    uint64_t deadline = rp_core_deadline(core);
+    arm(udp, all || deadline ? deadline : RP_NEVER);
+    return (rp_core_has_events(core) ? RP_TURN_EVENTS : 0) | (all ? 0 : RP_TURN_WRITABLE);
+}

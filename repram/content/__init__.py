@@ -1,0 +1,1 @@
+"""How a file becomes sealed chunks and a manifest, and how it comes back."""

@@ -1,0 +1,59 @@
+"""One-shot uploads: fixed chunks over the content and its padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+from repram.content.padding import padme
+
+CHUNK_SIZE: Final = 1 << 20
+
+
+class Source(Protocol):
+    """A binary stream; `read` may return less than asked for, and b"" at the end."""
+
+    def read(self, limit: int, /) -> bytes:
+        """Read some bytes."""
+
+
+class Chunker:
+    """Iterates over the padded content in blocks of 1 MiB, the last one shorter.
+
+    Only the padded total can be told from the blocks' lengths; `size` is the true one once all is read.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.size = 0
+        self._source = source
+
+    def __iter__(self) -> Iterator[bytes | bytearray]:
+        block = self._read_block()
+        while len(block) == CHUNK_SIZE:
+            yield block
+            block = self._read_block()
+        yield from self._padded(block)
+
+    def _padded(self, last: bytearray) -> Iterator[bytearray]:
+        """The rest of the content, then zeros up to the padded total."""
+        missing = padme(self.size) - self.size + len(last)
+        while missing:
+            length = min(CHUNK_SIZE, missing)
+            yield last + bytes(length - len(last))
+            missing, last = missing - length, bytearray()
+
+    def _read_block(self) -> bytearray:
+        """A full block, or what is left: pipes give short reads in between."""
+        block = bytearray()
+        while len(block) < CHUNK_SIZE and (piece := self._source.read(CHUNK_SIZE - len(block))):
+            block += piece
+        self.size += len(block)
+        return block
+
+
+def lengths(size: int) -> Iterator[int]:
+    """How long the blocks of `size` bytes of content are: a reader checks a manifest by it."""
+    missing = padme(size)
+    while missing:
+        yield min(CHUNK_SIZE, missing)
+        missing -= min(CHUNK_SIZE, missing)

@@ -1,0 +1,1 @@
+"""Keys, sealing and the link grammar: bytes in, bytes out."""

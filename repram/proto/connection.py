@@ -1,0 +1,425 @@
+"""The transport without a socket: datagrams and `now` in; datagrams, events and a deadline out.
+
+A `Core` holds many sessions that share one socket; a `Connection` names one of them. Time is
+monotonic microseconds, randomness all derives from a seed: two cores given the same calls do the
+same things.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+from nacl.bindings import (
+    crypto_sign_ed25519_sk_to_curve25519,
+    crypto_sign_seed_keypair,
+)
+
+from repram._core import ffi, lib
+from repram.errors import (
+    Busy,
+    DeadAddress,
+    Full,
+    IncompatibleVersion,
+    LocalError,
+    NotAllowed,
+    RateLimited,
+    RepramError,
+    SessionClosed,
+    StreamReset,
+    UsageError,
+    WrongKey,
+    WrongSecret,
+)
+from repram.proto.primitives import Suite, blake2b, dh_public, sodium
+
+if TYPE_CHECKING:
+    from repram._core import CData
+
+Address = tuple[str, int]
+
+_RUNS: Final = 16
+_RUN_BYTES: Final = 65536
+_EVENTS: Final = 128
+_READ: Final = 65536
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+
+
+class EventKind(IntEnum):
+    """What an event tells."""
+
+    CONNECTED = 1
+    ACCEPTED = 2
+    CLOSED = 3
+    OPENED = 4
+    READABLE = 5
+    WRITABLE = 6
+    RESET = 7
+    STOPPED = 8
+
+
+class Cause(IntEnum):
+    """Why a session ended."""
+
+    US = 1
+    PEER = 2
+    IDLE = 3
+    UNREACHABLE = 4
+    REFUSED = 5
+    VERSION = 6
+    PROTOCOL = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a core is made with; durations in seconds, sizes in bytes."""
+
+    idle_timeout: float = 30.0
+    keep_alive: float = 0.0  # 0 = off
+    handshake_timeout: float = 10.0
+    max_sessions: int = 1024
+    max_streams: int = 1024  # that the peer may have open at once
+    stream_window: int = 8 << 20  # at most: it starts at 1 MiB and grows with use
+    session_window: int = 24 << 20
+    memory: int = 64 << 20  # for data in flight, taken as needed
+    mtu: int = 1400
+    suites: tuple[Suite, ...] = (Suite.XCHACHA20,)
+    first_packet_number: int = 0
+    first_session: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that the application is to know of a session or one of its streams."""
+
+    kind: EventKind
+    connection: Connection
+    stream: int = 0
+    code: int = 0
+    cause: Cause | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """A session as it stands; times in microseconds, sizes in bytes."""
+
+    rtt: int
+    rtt_min: int
+    rtt_var: int
+    window: int
+    in_flight: int
+    rate: int
+    packets_sent: int
+    packets_received: int
+    bytes_sent: int
+    bytes_received: int
+    packets_lost: int
+    retransmitted_bytes: int
+    ptos: int
+    spurious: int
+    streams: int
+    clock_offset: int
+    mtu: int
+    suite: Suite
+
+
+def pack_address(address: Address) -> CData:
+    """A numeric host and a port, as the core has them."""
+    host, port = address
+    packed = ffi.new("rp_address *")
+    try:
+        if ":" in host:
+            numeric, _, scope = host.partition("%")
+            packed.ip = socket.inet_pton(socket.AF_INET6, numeric)
+            packed.scope = socket.if_nametoindex(scope) if scope else 0
+        else:
+            packed.ip = _MAPPED + socket.inet_aton(host)
+        packed.port = port
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"{host!r} port {port} is not a numeric address: {error}") from None
+    return packed
+
+
+def unpack_address(packed: CData) -> Address:
+    """The reverse of `pack_address`."""
+    ip = bytes(packed.ip)
+    if ip.startswith(_MAPPED):
+        return socket.inet_ntoa(ip[12:]), packed.port
+    host = socket.inet_ntop(socket.AF_INET6, ip)
+    return (f"{host}%{packed.scope}" if packed.scope else host), packed.port
+
+
+def closing_error(event: Event) -> RepramError:
+    """The error that a CLOSED event stands for."""
+    match event.cause:
+        case Cause.UNREACHABLE:
+            return DeadAddress()
+        case Cause.VERSION:
+            return IncompatibleVersion()
+        case Cause.REFUSED:
+            return _REFUSALS.get(event.code, NotAllowed)()
+        case Cause.IDLE:
+            return SessionClosed(event.code, "nothing was heard from the other side")
+        case Cause.US:
+            return SessionClosed(event.code, event.reason or "closed on this side")
+        case Cause.PROTOCOL:
+            return SessionClosed(event.code, f"the other side broke the protocol: {event.reason}")
+        case _:
+            return SessionClosed(event.code, event.reason)
+
+
+_REFUSALS: Final[dict[int, type[RepramError]]] = {
+    lib.RP_REFUSED_WRONG_KEY: WrongKey,
+    lib.RP_REFUSED_WRONG_SECRET: WrongSecret,
+    lib.RP_REFUSED_BUSY: Busy,
+    lib.RP_REFUSED_RATE: RateLimited,
+    lib.RP_REFUSED_NOT_ALLOWED: NotAllowed,
+}
+
+
+def _checked(status: int) -> int:
+    """The one table from the core's codes to exceptions."""
+    if status >= 0:
+        return status
+    match status:
+        case lib.RP_E_GONE:
+            raise SessionClosed(0, "this session or stream has ended")
+        case lib.RP_E_FULL:
+            raise Full("this endpoint has no room for another session or stream")
+        case lib.RP_E_MEMORY:
+            raise Full("there is not enough memory for the transport")
+        case lib.RP_E_CRYPTO:
+            raise RepramError("libsodium does not do what it should", hint="Reinstall PyNaCl.")
+        case lib.RP_E_BLOCKED:
+            raise BlockingIOError("the peer grants no more streams for now")
+        case lib.RP_E_AUTH:
+            raise UsageError("this is not a node's key")
+        case _:
+            raise LocalError("the transport core was called with an argument that cannot be right")
+
+
+class Connection:
+    """One session of a core."""
+
+    __slots__ = ("_core", "_handle", "address", "peer_key")
+
+    def __init__(self, core: Core, handle: int) -> None:
+        self._core = core
+        self._handle = handle
+        stats = self._raw_stats()
+        self.address: Address = unpack_address(stats.peer)
+        self.peer_key: bytes | None = bytes(stats.peer_identity) if stats.has_peer_identity else None
+
+    def open_stream(self, priority: int = 4) -> int:
+        """A new stream's id; BlockingIOError while the peer allows no more."""
+        return _checked(lib.rp_stream_open(self._core.pointer, self._handle, priority))
+
+    def write(self, stream: int, data: bytes | bytearray | memoryview, fin: bool = False) -> int:
+        """Bytes taken; when fewer than given, a WRITABLE event follows."""
+        view = ffi.from_buffer("uint8_t[]", data)
+        taken = lib.rp_stream_write(
+            self._core.pointer, self._handle, stream, view, len(view), fin  # type: ignore[arg-type]
+        )
+        return _checked(taken)
+
+    def read(self, stream: int, limit: int = _READ) -> tuple[bytes, bool]:
+        """What has come, at most `limit` bytes, and whether the stream has ended there."""
+        return self._core.read(self._handle, stream, limit)
+
+    def reset(self, stream: int, code: int) -> None:
+        """Abandons our side of the stream."""
+        _checked(lib.rp_stream_reset(self._core.pointer, self._handle, stream, code))
+
+    def stop(self, stream: int, code: int) -> None:
+        """Reads no more of it."""
+        _checked(lib.rp_stream_stop(self._core.pointer, self._handle, stream, code))
+
+    def close(self, code: int = 0, reason: str = "", *, now: int | None = None) -> None:
+        """Ends the session; closing one that has ended does nothing."""
+        text = reason.encode()[: lib.RP_MAX_REASON]
+        at = self._core.now if now is None else now
+        lib.rp_connection_close(self._core.pointer, self._handle, code, text, len(text), at)
+
+    def stats(self) -> Stats:
+        """How the session stands; SessionClosed once it is gone."""
+        raw = self._raw_stats()
+        values = {name: getattr(raw, name) for name in Stats.__dataclass_fields__}
+        return Stats(**values | {"suite": Suite(raw.suite or Suite.XCHACHA20)})
+
+    def handshake_hash(self) -> bytes:
+        """What both sides of this session, and nobody else, can compute."""
+        return bytes(self._raw_stats().handshake_hash)
+
+    def _raw_stats(self) -> CData:
+        raw = ffi.new("rp_stats *")
+        _checked(lib.rp_connection_stats(self._core.pointer, self._handle, raw))
+        return raw
+
+
+class Core:
+    """Many sessions, no socket."""
+
+    def __init__(
+        self,
+        *,
+        now: int,
+        seed: bytes,
+        identity: bytes | None = None,
+        listen: bool = False,
+        settings: Settings = Settings(),
+        wall_offset: int = 0,
+    ) -> None:
+        self._pointer: CData | None = None
+        if len(seed) != 32:
+            raise LocalError("a seed has 32 bytes")
+        self.now = now
+        config = _config(seed, identity, listen, settings, wall_offset)
+        self.key = bytes(config.identity)
+        out = ffi.new("rp_core **")
+        _checked(lib.rp_core_new(config, sodium(), now, out))
+        self._pointer = out[0]
+        self._connections: dict[int, Connection] = {}
+        self._runs = ffi.new("rp_datagram[]", _RUNS)
+        self._buffer = ffi.new("uint8_t[]", _RUNS * _RUN_BYTES)
+        self._events = ffi.new("rp_event[]", _EVENTS)
+        self._read_buffer = ffi.new("uint8_t[]", _READ)
+        self._fin = ffi.new("int *")
+        self._addresses: dict[Address, CData] = {}
+
+    @property
+    def pointer(self) -> CData:
+        """The core itself, for the endpoint that drives it."""
+        if self._pointer is None:
+            raise SessionClosed(0, "this endpoint is closed")
+        return self._pointer
+
+    def connect(self, address: Address, key: bytes, now: int) -> Connection:
+        """Calls the node that has this Ed25519 key; CONNECTED or CLOSED follows."""
+        target = ffi.new("rp_target *")
+        target.peer = pack_address(address)[0]
+        target.key = key
+        self.now = now
+        return self._adopt(_checked(lib.rp_core_connect(self.pointer, target, now)))
+
+    def receive(self, datagrams: Iterable[tuple[bytes, Address]], now: int) -> None:
+        """Takes datagrams as they came; whatever they hold, this does not raise."""
+        self.now = now
+        batch = list(datagrams)
+        runs = ffi.new("rp_datagram[]", len(batch))
+        keep = []
+        for run, (data, address) in zip(runs, batch, strict=True):  # type: ignore[call-overload]
+            mutable = bytearray(data)  # the core opens packets in place
+            view = ffi.from_buffer("uint8_t[]", mutable)
+            keep.append((mutable, view))
+            run.data, run.size, run.segment = view, len(mutable), 0
+            run.peer = self._pack(address)[0]
+        lib.rp_core_receive(self.pointer, runs, len(batch), now)
+
+    def transmit(self, now: int) -> list[tuple[bytes, Address]]:
+        """The next datagrams to send; call until it returns none."""
+        self.now = now
+        size = _RUNS * _RUN_BYTES
+        count = lib.rp_core_transmit(self.pointer, self._runs, _RUNS, self._buffer, size, now)
+        out: list[tuple[bytes, Address]] = []
+        for i in range(count):
+            run = self._runs[i]
+            data, address = bytes(ffi.buffer(run.data, run.size)), unpack_address(run.peer)
+            step = run.segment
+            out.extend((data[at : at + step], address) for at in range(0, len(data), step))
+        return out
+
+    def deadline(self) -> int | None:
+        """When `handle_timeout` is due, 0 for at once, None for never."""
+        at: int = lib.rp_core_deadline(self.pointer)
+        return None if at == lib.RP_NEVER else at
+
+    def handle_timeout(self, now: int) -> None:
+        """Time has passed."""
+        self.now = now
+        lib.rp_core_timeout(self.pointer, now)
+
+    def events(self) -> list[Event]:
+        """What has happened since the last call."""
+        out: list[Event] = []
+        while count := lib.rp_core_poll(self.pointer, self._events, _EVENTS):
+            out.extend(self._event(self._events[i]) for i in range(count))
+        return out
+
+    def counters(self) -> dict[str, int]:
+        """What happened so far, by cause."""
+        raw = ffi.new("rp_counters *")
+        lib.rp_core_counters(self.pointer, raw)
+        return {name: getattr(raw, name) for name, _ in ffi.typeof("rp_counters").fields}
+
+    def read(self, handle: int, stream: int, limit: int) -> tuple[bytes, bool]:
+        """See Connection.read."""
+        size = min(limit, _READ)
+        taken = lib.rp_stream_read(
+            self.pointer, handle, stream, self._read_buffer, size, self._fin
+        )
+        _checked(taken)
+        return bytes(ffi.buffer(self._read_buffer, taken)), bool(self._fin[0])
+
+    def close(self) -> None:
+        """Frees the memory at once; nothing more is sent."""
+        if self._pointer is not None:
+            lib.rp_core_free(self._pointer)
+            self._pointer = None
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _pack(self, address: Address) -> CData:
+        packed = self._addresses.get(address)
+        if packed is None:
+            packed = self._addresses[address] = pack_address(address)
+        return packed
+
+    def _adopt(self, handle: int) -> Connection:
+        connection = self._connections[handle] = Connection(self, handle)
+        return connection
+
+    def _event(self, raw: CData) -> Event:
+        kind = EventKind(raw.kind)
+        handle = raw.connection
+        connection = self._connections.get(handle) or self._adopt(handle)
+        if kind is not EventKind.CLOSED:
+            return Event(kind, connection, raw.stream, raw.code)
+        del self._connections[handle]
+        reason = bytes(raw.reason)[: raw.reason_size].decode(errors="replace")
+        return Event(kind, connection, 0, raw.code, Cause(raw.cause), reason)
+
+
+def _config(
+    seed: bytes, identity: bytes | None, listen: bool, settings: Settings, wall_offset: int
+) -> CData:
+    """A core without an identity calls under a key of its own that nobody has seen before."""
+    config = ffi.new("rp_config *")
+    key_seed = identity if identity is not None else blake2b(b"repram v1 anonymous" + seed)[:32]
+    public, secret = crypto_sign_seed_keypair(key_seed)
+    private = crypto_sign_ed25519_sk_to_curve25519(secret)
+    config.seed = seed
+    config.identity = public
+    config.static_private, config.static_public = private, dh_public(private)
+    config.has_identity = identity is not None
+    config.listen = listen
+    config.suites = sum(settings.suites)
+    config.mtu = settings.mtu
+    config.max_sessions, config.max_streams = settings.max_sessions, settings.max_streams
+    config.arena_bytes = settings.memory
+    config.stream_window, config.session_window = settings.stream_window, settings.session_window
+    config.first_packet, config.first_session = settings.first_packet_number, settings.first_session
+    config.idle_timeout = round(settings.idle_timeout * 1e6)
+    config.keep_alive = round(settings.keep_alive * 1e6)
+    config.handshake_timeout = round(settings.handshake_timeout * 1e6)
+    config.wall_offset = wall_offset
+    return config
+
+
+def stream_reset(event: Event) -> StreamReset:
+    """The error that a RESET or STOPPED event stands for."""
+    return StreamReset(event.code)

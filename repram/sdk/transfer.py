@@ -1,0 +1,155 @@
+"""A file to one node and back: seal, put; get, verify, open."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from repram.content import manifest as manifests
+from repram.content.chunker import Chunker
+from repram.content.manifest import ChunkRef, Manifest
+from repram.crypto import sealing
+from repram.crypto.xchacha import Bytes
+from repram.errors import IntegrityFailure, NotFound, RemoteError, RepramError
+from repram.ids import ItemId, format_duration
+from repram.proto import rpc
+from repram.proto.endpoint import Session
+from repram.proto.messages import Found, Get, Held, Put
+from repram.sdk.parallel import in_order, in_thread
+
+CHUNKS_IN_FLIGHT: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many bytes have gone, of how many when that is known."""
+
+    done: int
+    total: int | None
+
+
+Report: TypeAlias = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """One deadline for all items of an upload, counted from its start."""
+
+    ttl: int
+    start: int
+
+    @classmethod
+    def after(cls, ttl: int) -> Deadline:
+        """`ttl` milliseconds from now."""
+        return cls(ttl, _boot_ms())
+
+    def remaining(self) -> int:
+        """Milliseconds that are left, or an error when the upload took longer than it was to live."""
+        left = self.start + self.ttl - _boot_ms()
+        if left <= 0:
+            raise RepramError(
+                f"the upload took longer than the {format_duration(self.ttl)} that it was to live",
+                hint="Give a longer --ttl.",
+            )
+        return left
+
+
+class Upload:
+    """One file on its way to one node."""
+
+    def __init__(
+        self, session: Session, deadline: Deadline, report: Report, total: int | None
+    ) -> None:
+        self._session = session
+        self._deadline = deadline
+        self._report = report
+        self._total = total
+        self._chunks: list[ChunkRef] = []
+        self._done = 0
+
+    async def chunks(self, chunker: Chunker) -> tuple[ChunkRef, ...]:
+        """Seal and put every block; the chunks in order."""
+        await in_order(self._jobs(chunker), self._count, at_a_time=CHUNKS_IN_FLIGHT)
+        return tuple(self._chunks)
+
+    async def put(self, sealed: Bytes) -> ItemId:
+        """Have the node hold the bytes until the deadline."""
+        item = sealing.id_of(sealed)
+        request = Put(item.raw, len(sealed), self._deadline.ttl, self._deadline.remaining())
+        answer = await rpc.call(self._session, request, body=sealed)
+        if not isinstance(answer.reply, Held):
+            raise RemoteError("the node did not say that it holds what it was sent")
+        return item
+
+    async def _jobs(self, chunker: Chunker) -> AsyncIterator[Coroutine[Any, Any, ChunkRef]]:
+        blocks = iter(chunker)
+        while (block := await in_thread(lambda: next(blocks, None))) is not None:
+            manifests.check_size(chunker.size)
+            yield self._seal_and_put(block)
+
+    async def _seal_and_put(self, block: Bytes) -> ChunkRef:
+        key, sealed = await asyncio.to_thread(sealing.seal_chunk, block)
+        item = await self.put(sealed)
+        return ChunkRef(item.raw, key, len(block))
+
+    async def _count(self, chunk: ChunkRef) -> None:
+        self._chunks.append(chunk)
+        self._done += chunk.length
+        self._report(Progress(self._done, self._total))
+
+
+class Download:
+    """One file on its way from one node."""
+
+    def __init__(self, session: Session, report: Report) -> None:
+        self._session = session
+        self._report = report
+
+    async def manifest(self, item: ItemId, secret: bytes) -> Manifest:
+        """Fetch, verify and open what the link names."""
+        try:
+            sealed = await self._get(item, manifests.max_sealed_size())
+        except NotFound:
+            raise NotFound("what this link names has expired, or was never on this node") from None
+        return await asyncio.to_thread(manifests.open_sealed, item, sealed, secret)
+
+    async def content(self, manifest: Manifest, write: Callable[[Bytes], Awaitable[None]]) -> None:
+        """Hand over the plaintext in order; what does not verify is never handed over."""
+        done = 0
+
+        async def consume(block: Bytes) -> None:
+            nonlocal done
+            wanted = min(len(block), manifest.size - done)
+            await write(block if wanted == len(block) else memoryview(block)[:wanted])
+            done += wanted
+            self._report(Progress(done, manifest.size))
+
+        await in_order(self._jobs(manifest), consume, at_a_time=CHUNKS_IN_FLIGHT)
+
+    async def _jobs(self, manifest: Manifest) -> AsyncIterator[Coroutine[Any, Any, Bytes]]:
+        for chunk in manifest.chunks:
+            yield self._fetch(chunk)
+
+    async def _fetch(self, chunk: ChunkRef) -> Bytes:
+        item = ItemId(chunk.id)
+        try:
+            sealed = await self._get(item, chunk.length + sealing.CHUNK_OVERHEAD)
+        except NotFound:
+            raise NotFound("a part of this file has expired, or the node lost it") from None
+        block = await asyncio.to_thread(sealing.open_chunk, chunk.key, item, sealed)
+        if len(block) != chunk.length:
+            raise IntegrityFailure("a chunk is not as long as the manifest says")
+        return block
+
+    async def _get(self, item: ItemId, limit: int) -> Bytes:
+        answer = await rpc.call(self._session, Get(item.raw), max_body=limit)
+        if not isinstance(answer.reply, Found) or answer.reply.size != len(answer.body):
+            raise IntegrityFailure("the node announced other bytes than it sent")
+        return answer.body
+
+
+def _boot_ms() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000

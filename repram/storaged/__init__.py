@@ -1,0 +1,1 @@
+"""The node: holds sealed bytes under leases and forgets them on time."""

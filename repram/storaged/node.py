@@ -1,0 +1,95 @@
+"""A running node: the endpoint, its sessions, and the sweep that frees what has expired."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import Final, Self
+
+from repram.ids import HostPort, NodeAddress
+from repram.proto import rpc
+from repram.proto.endpoint import Endpoint, Session
+from repram.storaged import clock
+from repram.storaged.service import Service
+from repram.storaged.store import MemoryStore
+
+_SWEEP_INTERVAL: Final = 0.5
+_DRAIN_TIME: Final = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class Node:
+    """`open`, then `serve` until told to stop."""
+
+    def __init__(self, endpoint: Endpoint, memory: int) -> None:
+        self._endpoint = endpoint
+        self._store = MemoryStore(memory)
+        self._service = Service(self._store, clock.now)
+        self._sessions: set[Session] = set()
+
+    @classmethod
+    async def open(cls, listen: tuple[str, int], *, memory: int, identity: bytes) -> Self:
+        """Bind the socket; the node answers from `serve` on."""
+        return cls(await Endpoint.open(listen, identity=identity, listen=True), memory)
+
+    @property
+    def address(self) -> NodeAddress:
+        """How others reach this node, as far as it can know."""
+        host, port = self._endpoint.address[:2]
+        return NodeAddress(self._endpoint.key, HostPort(_reachable(host), port))
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Answer until `stop` is set, then finish what is under way, say goodbye and leave."""
+        async with asyncio.TaskGroup() as tasks:
+            accepting = tasks.create_task(self._accept(tasks))
+            sweeping = tasks.create_task(self._sweep())
+            await stop.wait()
+            accepting.cancel()
+            await self._drain()
+            sweeping.cancel()
+        await self._endpoint.close()
+
+    async def _accept(self, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            session = await self._endpoint.accept()
+            tasks.create_task(self._attend(session))
+
+    async def _attend(self, session: Session) -> None:
+        self._sessions.add(session)
+        try:
+            await rpc.serve(session, self._service.handle)
+        finally:
+            self._sessions.discard(session)
+
+    async def _sweep(self) -> None:
+        """Free in slices, so that a million items that expire at once hold up nobody."""
+        while True:
+            freed = self._store.expire(clock.now())
+            await asyncio.sleep(0 if freed else _SWEEP_INTERVAL)
+
+    async def _drain(self) -> None:
+        _log.info("draining sessions=%d items=%d", len(self._sessions), len(self._store))
+        try:
+            async with asyncio.timeout(_DRAIN_TIME):
+                await self._service.drain()
+        except TimeoutError:
+            _log.warning("calls cut off after %.0f s", _DRAIN_TIME)
+        for session in list(self._sessions):
+            await session.close(0, "the node is shutting down")
+
+
+def _reachable(host: str) -> str:
+    """For a socket on every interface: the address from which this machine would go out."""
+    if host not in {"0.0.0.0", "::"}:  # noqa: S104  # compared, not bound
+        return host
+    family, probe = (
+        (socket.AF_INET6, "2001:db8::1") if host == "::" else (socket.AF_INET, "192.0.2.1")
+    )
+    with socket.socket(family, socket.SOCK_DGRAM) as out:
+        try:
+            out.connect((probe, 9))  # sends nothing: it only picks a route
+        except OSError:
+            return "::1" if host == "::" else "127.0.0.1"
+        return str(out.getsockname()[0])

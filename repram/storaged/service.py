@@ -1,0 +1,98 @@
+"""What a node answers: requests in, replies out; the store and the clock are given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from repram.crypto.sealing import id_of
+from repram.errors import Busy, IntegrityFailure, UsageError
+from repram.ids import ItemId, format_duration, format_size
+from repram.proto.messages import (
+    CHUNK_MAX,
+    CHUNK_TTL_MAX,
+    CHUNK_TTL_MIN,
+    Found,
+    Get,
+    Held,
+    Put,
+    Request,
+)
+from repram.proto.rpc import Answer, Incoming
+from repram.storaged.clock import Moment
+from repram.storaged.store import MemoryStore
+
+# Bodies on their way in at a time, each of 4 MiB at most: what they may take beside the store.
+_RECEIVING: Final = 32
+
+
+
+class Service:
+    """Answers calls until it is drained."""
+
+    def __init__(self, store: MemoryStore, now: Callable[[], Moment]) -> None:
+        self._store = store
+        self._now = now
+        self._receiving = asyncio.Semaphore(_RECEIVING)
+        self._under_way = 0
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def handle(self, request: Request, body: Incoming) -> Answer:
+        """Answer one call; every error is the caller's to be told."""
+        if self._draining:
+            raise Busy("it is shutting down")
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            return await self._dispatch(request, body)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
+    async def drain(self) -> None:
+        """Take no further calls and wait for those under way."""
+        self._draining = True
+        await self._idle.wait()
+
+    async def _dispatch(self, request: Request, body: Incoming) -> Answer:
+        match request:
+            case Put():
+                return await self._put(request, body)
+            case Get():
+                return self._get(request)
+
+    async def _put(self, request: Put, body: Incoming) -> Answer:
+        _check_bounds(request)
+        async with self._receiving:
+            self._store.check_room(request.size, self._now())  # refused before the bytes are read
+            sealed = await body.take(request.size)
+        item = ItemId(request.id)
+        if id_of(sealed) != item:
+            raise IntegrityFailure(f"the bytes that came are not those that {item} names")
+        now = self._now()
+        held = self._store.put(item, sealed, request.ttl, request.remaining, now)
+        return Answer(Held(held.created, held.ttl, held.remaining(now)))
+
+    def _get(self, request: Get) -> Answer:
+        now = self._now()
+        held = self._store.get(ItemId(request.id), now)
+        found = Found(len(held.body), held.created, held.ttl, held.remaining(now))
+        return Answer(found, held.body)
+
+
+def _check_bounds(request: Put) -> None:
+    if not 0 < request.size <= CHUNK_MAX:
+        raise UsageError(
+            f"a chunk has 1 byte to {format_size(CHUNK_MAX)}, and {request.size} bytes were announced"
+        )
+    if not CHUNK_TTL_MIN <= request.ttl <= CHUNK_TTL_MAX:
+        raise UsageError(
+            f"a chunk lives {format_duration(CHUNK_TTL_MIN)} to {format_duration(CHUNK_TTL_MAX)}, "
+            f"not {format_duration(request.ttl)}"
+        )
+    if not 0 < request.remaining <= request.ttl:
+        raise UsageError(f"of a lease of {request.ttl} ms, {request.remaining} ms cannot remain")

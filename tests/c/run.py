@@ -1,0 +1,56 @@
+"""Compiles and runs every test_*.c: plain, under ASan and UBSan, or under valgrind."""
+
+import argparse
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from tests.c.compile import LANGUAGE, ROOT, TESTS, Compiler, programs, require, select
+
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+VALGRIND = (
+    "valgrind",
+    "--quiet",
+    "--error-exitcode=99",
+    "--leak-check=full",
+    "--track-origins=yes",
+)
+
+
+def main() -> int:
+    """Runs what the command line names; 1 when any program fails."""
+    arguments = parse()
+    require("gcc", "sodium.h", *(["valgrind"] if arguments.valgrind else []))
+    mode = "sanitize" if arguments.sanitize else "valgrind" if arguments.valgrind else "plain"
+    flags = (*LANGUAGE, *WARNINGS, "-g", "-O1", *(SANITIZERS if arguments.sanitize else ()))
+    compiler = Compiler("gcc", flags, (), ROOT / "build" / "c" / mode)
+    sources = select(sorted(TESTS.glob("test_*.c")), arguments.names)
+    wrapper = VALGRIND if arguments.valgrind else ()
+    failed = [path.name for path in programs(compiler, sources) if not passes(path, wrapper)]
+    print(f"C tests, {mode}: {len(sources) - len(failed)} passed, {len(failed)} failed", *failed)
+    return 1 if failed else 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.c.run", description=__doc__)
+    parser.add_argument("names", nargs="*", help="such as test_ranges; all when none is given")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--sanitize", action="store_true")
+    mode.add_argument("--valgrind", action="store_true")
+    return parser.parse_args()
+
+
+def passes(program: Path, wrapper: tuple[str, ...]) -> bool:
+    """Runs one test program and prints its line."""
+    start = time.monotonic()
+    environment = {**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1"}
+    code = subprocess.run([*wrapper, program], check=False, env=environment).returncode
+    outcome = "ok" if code == 0 else f"FAILED ({code})"
+    print(f"{program.name} {outcome} {time.monotonic() - start:.1f} s", flush=True)
+    return code == 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,181 @@
+"""Checks the checkers: each planted bug, a *.patch here, must make the test it names fail.
+
+A patch starts with `# caught-by: ` and a pytest selection, or a command that starts with `python`.
+"""
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MARK = "# caught-by: "
+TEST_FAILED = 1  # of pytest, the simulator and the C tests alike; other codes mean that nothing ran
+LIMIT_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One planted bug and the check that must find it."""
+
+    patch: Path
+    caught_by: str
+
+    @property
+    def in_c(self) -> bool:
+        return "+++ b/csrc/" in self.patch.read_text()
+
+
+class BrokenTreeError(Exception):
+    """A tree that could not be made, so that what its tests say means nothing."""
+
+
+def main() -> int:
+    """Prints one line a mutant; 1 unless each is killed by a check that passes without it."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants.run", description=__doc__)
+    parser.add_argument("names", nargs="*", help="such as crc-skipped; all when none is given")
+    mutants = collect(parser.parse_args().names)
+    checks = sorted({mutant.caught_by for mutant in mutants})
+    with (
+        tempfile.TemporaryDirectory(prefix="repram-mutants-") as folder,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        original = Path(folder, "original")
+        plant(original)
+        codes = pool.map(lambda check: run_in_copy(check, original), checks)
+        sound = dict(zip(checks, codes, strict=True))
+        outcomes = list(pool.map(lambda mutant: outcome(mutant, original, sound), mutants))
+    return report(mutants, outcomes)
+
+
+def collect(names: list[str]) -> list[Mutant]:
+    """The patches of these names (all, when none is given) with the checks that they name."""
+    patches = sorted(Path(__file__).parent.glob("*.patch"))
+    if unknown := set(names) - {patch.stem for patch in patches}:
+        raise SystemExit(f"no such mutant: {' '.join(sorted(unknown))}")
+    mutants = []
+    for patch in patches:
+        first = patch.read_text().partition("\n")[0]
+        if not first.startswith(MARK):
+            raise SystemExit(f"{patch.name}: the first line must start with `{MARK}`")
+        if not names or patch.stem in names:
+            mutants.append(Mutant(patch, first.removeprefix(MARK).strip()))
+    if not mutants:
+        raise SystemExit("no mutants found: the checkers are unchecked")
+    return mutants
+
+
+def plant(tree: Path) -> None:
+    """A copy of what git knows and does not ignore, with its extension built."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (source := ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, tree / name)
+    (tree / "build" / "types").mkdir(parents=True)
+    (tree / "build" / "types" / "repram_cli").symlink_to("../../cli")
+    build(tree)
+    where = inside(tree, sys.executable, "-c", "import repram._core as c; print(c.__file__)")
+    if not where.stdout.startswith(str(tree)):
+        raise SystemExit(f"the copy is not what its tests import: {where.stdout}{where.stderr}")
+
+
+def build(tree: Path) -> None:
+    done = inside(tree, sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--force")
+    if done.returncode != 0:
+        raise BrokenTreeError(f"does not build:\n{done.stdout}{done.stderr}")
+
+
+def inside(tree: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """A command run so that repram and repram_cli are those of this tree."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{tree}{os.pathsep}{tree / 'build' / 'types'}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "CFLAGS": "-O1",  # compiled once a mutant, so compiling quickly matters
+        "GIT_CEILING_DIRECTORIES": str(tree.parent),  # or git apply obeys a repository around it
+    }
+    return subprocess.run(
+        command,
+        cwd=tree,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=LIMIT_SECONDS,
+    )
+
+
+def run(check: str, tree: Path) -> int:
+    """The exit code of a check in this tree; a check that hangs has failed."""
+    words = shlex.split(check)
+    if words[0] == "python":
+        command = [sys.executable, *words[1:]]
+    else:
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *words]
+    try:
+        return inside(tree, *command).returncode
+    except subprocess.TimeoutExpired:
+        return TEST_FAILED
+
+
+@contextmanager
+def copy_of(original: Path) -> Iterator[Path]:
+    """A tree of its own for each run: checks build and cache inside it."""
+    with tempfile.TemporaryDirectory(dir=original.parent) as folder:
+        tree = Path(folder, "tree")
+        shutil.copytree(original, tree, symlinks=True)
+        yield tree
+
+
+def run_in_copy(check: str, original: Path) -> int:
+    with copy_of(original) as tree:
+        return run(check, tree)
+
+
+def outcome(mutant: Mutant, original: Path, sound: dict[str, int]) -> str:
+    """`killed`, or why this mutant shows nothing."""
+    if sound[mutant.caught_by] != 0:
+        return f"UNSOUND: its check ends with {sound[mutant.caught_by]} without the patch"
+    try:
+        with copy_of(original) as tree:
+            code = infect(mutant, tree)
+    except BrokenTreeError as error:
+        return f"BROKEN: {error}"
+    if code == 0:
+        return "SURVIVED"
+    return "killed" if code == TEST_FAILED or code < 0 else f"BROKEN: its check ends with {code}"
+
+
+def infect(mutant: Mutant, tree: Path) -> int:
+    """Applies the patch, rebuilds what it touches, and returns the exit code of the check."""
+    applied = inside(tree, "git", "apply", "--recount", "-C1", str(mutant.patch))
+    if applied.returncode != 0:
+        raise BrokenTreeError(f"does not apply:\n{applied.stderr}")
+    if mutant.in_c:
+        build(tree)
+    return run(mutant.caught_by, tree)
+
+
+def report(mutants: list[Mutant], outcomes: list[str]) -> int:
+    width = max(len(mutant.patch.stem) for mutant in mutants)
+    checks = max(len(mutant.caught_by) for mutant in mutants)
+    for mutant, said in zip(mutants, outcomes, strict=True):
+        print(f"{mutant.patch.stem:{width}}  {mutant.caught_by:{checks}}  {said}")
+    killed = outcomes.count("killed")
+    print(f"{killed} of {len(mutants)} mutants killed")
+    return 0 if killed == len(mutants) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,101 @@
+"""`python -m tests.sim --seeds N --first S`: many random scenarios, a line a seed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from functools import partial
+from multiprocessing import get_context
+
+from tests.sim.scenario import Result, run_seed
+
+#: A row of the summary, and the counters that add up to it.
+RARE = {
+    "handshakes": ("handshakes_completed",),
+    "datagrams": ("world_emitted",),
+    "lost on the way": ("link_lost", "link_burst_lost", "link_overflowed", "link_blacked_out"),
+    "too large for the path": ("link_oversize",),
+    "packets declared lost": ("lost_packets",),
+    "retransmitted frames": ("retransmitted_frames",),
+    "PTO": ("ptos",),
+    "spurious retransmission undone": ("spurious",),
+    "persistent congestion": ("persistent_congestion",),
+    "reordered on the way": ("link_reordered",),
+    "reordering seen": ("reordered",),
+    "duplicated on the way": ("link_duplicated",),
+    "duplicate dropped": ("dropped_replay",),
+    "stream abandoned": ("app_abandoned",),
+    "INIT repeated": ("inits_repeated",),
+    "corrupted on the way": ("link_corrupted",),
+    "corruption dropped": ("dropped_crc",),
+    "failed tag": ("dropped_auth",),
+    "no such session": ("dropped_session",),
+    "sent to a stale address": ("world_unrouted",),
+    "address changed": ("world_rebound",),
+    "injected by a stranger": ("world_injected",),
+    "idle close": ("idle_closes",),
+    "protocol error": ("protocol_errors",),
+}
+
+
+def main() -> int:
+    """Run the seeds that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20, help="how many")
+    parser.add_argument("--first", type=int, default=1, help="the first of them")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--twice", action="store_true", help="run each twice, compare the traces")
+    arguments = parser.parse_args()
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    total: Counter[str] = Counter()
+    scenarios: Counter[str] = Counter()
+    failed = []
+    with get_context("spawn").Pool(arguments.jobs) as pool:
+        one = partial(_run, twice=arguments.twice)
+        for seed, result in zip(seeds, pool.imap(one, seeds), strict=True):
+            _print_line(seed, result)
+            total.update(result.counters)
+            scenarios.update(name for name, count in result.counters.items() if count)
+            if not result.ok:
+                failed.append(seed)
+    _print_summary(total, scenarios, len(seeds))
+    if failed:
+        print(f"\n{len(failed)} of {len(seeds)} failed: {failed}")
+    return 1 if failed else 0
+
+
+def _run(seed: int, *, twice: bool) -> Result:
+    result = run_seed(seed)
+    if twice and (again := run_seed(seed)).trace != result.trace:
+        return Result(
+            result.seed,
+            result.trace,
+            f"the second run's trace differs: {again.trace}",
+            result.plan,
+            result.counters,
+            result.seconds,
+        )
+    return result
+
+
+def _print_line(seed: int, result: Result) -> None:
+    if result.ok:
+        print(f"seed {seed} trace {result.trace} ok", flush=True)
+        return
+    *before, reason = result.why.strip().splitlines()
+    print(f"seed {seed} trace {result.trace} FAILED: {reason}")
+    print("\n".join(before), end="\n" if before else "")
+    print(f"  after {result.seconds:.6f} s of {result.plan}", flush=True)
+
+
+def _print_summary(total: Counter[str], scenarios: Counter[str], seeds: int) -> None:
+    print(f"\n{'what happened':32}{'times':>12}{'in scenarios':>16}")
+    for name, counters in RARE.items():
+        times = sum(total[each] for each in counters)
+        seen = max(scenarios[each] for each in counters)
+        print(f"{name:32}{times:12}{seen:12}/{seeds}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

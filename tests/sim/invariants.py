@@ -1,0 +1,79 @@
+"""What must hold of every datagram that a host emits, whatever the network does to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+if TYPE_CHECKING:
+    from repram.proto.connection import Address
+
+HEADER = 20
+TYPES = range(1, 8)
+INIT = 1
+DATA = 4
+SMALLEST_INIT = 1200
+AMPLIFICATION = 3
+NO_CRC = bytes(4)
+
+
+class InvariantError(AssertionError):
+    """A host emitted what no correct core emits."""
+
+
+class WireChecker:
+    """Watches all that is emitted, and what the emitter had been sent before."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[int, int], dict[bytes, int]] = {}
+        self._owed: dict[tuple[int, Address], int] = {}
+        self._proven: set[tuple[int, Address]] = set()
+        self.emitted_count = 0
+
+    def emitted(self, host: int, peer: int, datagram: bytes, limit: int) -> None:
+        """Check a datagram that `host` sends to `peer`, whose size may be `limit` at most."""
+        size = len(datagram)
+        self.emitted_count += 1
+        if not HEADER <= size <= limit:
+            raise InvariantError(f"host {host} emitted {size} bytes, allowed are 20 to {limit}")
+        if int.from_bytes(datagram[2:4], "big") != size - HEADER:
+            raise InvariantError(f"host {host} emitted a wrong len: {datagram[:HEADER].hex()}")
+        crc = crc32(datagram[HEADER:], crc32(NO_CRC, crc32(datagram[:16])))
+        if int.from_bytes(datagram[16:20], "big") != crc:
+            raise InvariantError(f"host {host} emitted a wrong CRC: {datagram[:HEADER].hex()}")
+        kind = datagram[0]
+        if kind == DATA:
+            self._number_is_new(host, peer, datagram)
+        elif kind not in TYPES:
+            raise InvariantError(f"host {host} emitted type {kind}, which v1 does not know")
+        elif kind == INIT and size < SMALLEST_INIT:
+            raise InvariantError(f"host {host} emitted an INIT of {size} bytes without padding")
+
+    def _number_is_new(self, host: int, peer: int, datagram: bytes) -> None:
+        # The peer chose the session id, so it tells sessions apart only together with the peer.
+        numbers = self._numbers.setdefault((host, peer), {})
+        session_and_number = datagram[4:12]
+        digest = hash(datagram)
+        if numbers.setdefault(session_and_number, digest) != digest:
+            raise InvariantError(
+                f"host {host} used packet number {int.from_bytes(datagram[8:12], 'big')} "
+                f"of session {datagram[4:8].hex()} twice, with other bytes"
+            )
+
+    def heard(self, host: int, source: Address, datagram: bytes, genuine: bool) -> None:
+        """Note what arrived at a listening host: it may answer a stranger threefold, no more."""
+        if genuine and datagram[0] == DATA:
+            self._proven.add((host, source))
+        else:
+            owed = (host, source)
+            self._owed[owed] = self._owed.get(owed, 0) + AMPLIFICATION * len(datagram)
+
+    def answered(self, host: int, target: Address, size: int) -> None:
+        """Check that a listening host does not amplify what a stranger sends it."""
+        owed = (host, target)
+        if owed in self._proven:
+            return
+        left = self._owed.get(owed, 0) - size
+        if left < 0:
+            raise InvariantError(f"host {host} amplifies towards {target}: {-left} bytes too many")
+        self._owed[owed] = left

@@ -1,0 +1,145 @@
+"""One direction of a path: what befalls a datagram between two hosts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import IntEnum
+from random import Random
+
+
+class Fate(IntEnum):
+    """What became of one datagram that was offered to a link."""
+
+    DELIVERED = 0
+    LOST = 1
+    BURST_LOST = 2
+    OVERFLOWED = 3
+    OVERSIZE = 4
+    BLACKED_OUT = 5
+    UNROUTED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Gilbert-Elliott: the chance per datagram to enter and to leave a bad state, and its loss."""
+
+    enter: float
+    leave: float
+    loss: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """Times are microseconds, sizes bytes, rates bytes a second; zero turns a thing off."""
+
+    delay: int = 10_000
+    jitter: int = 0
+    rate: int = 0
+    queue: int = 256 * 1024
+    loss: float = 0.0
+    burst: Burst | None = None
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    reorder_delay: int = 20_000
+    corrupt: float = 0.0
+    corrupt_bits: int = 8
+    mtu: int = 65_507
+    blackouts: tuple[tuple[int, int], ...] = ()
+
+
+Arrivals = list[tuple[int, bytes]]
+NOTHING: Arrivals = []
+
+
+class Link:
+    """Carries datagrams one way; every kind of mishap draws from a generator of its own."""
+
+    def __init__(self, settings: LinkSettings, seed: str) -> None:
+        self.settings = settings
+        self.counts: Counter[str] = Counter()
+        self._loss = Random(f"{seed}/loss")
+        self._burst = Random(f"{seed}/burst")
+        self._jitter = Random(f"{seed}/jitter")
+        self._duplicate = Random(f"{seed}/duplicate")
+        self._reorder = Random(f"{seed}/reorder")
+        self._corrupt = Random(f"{seed}/corrupt")
+        self._in_burst = False
+        self._queue_empty_at = 0  # nanoseconds: a microsecond is too coarse at high rates
+        self._jitter_slot = -1
+        self._jitter_from = 0.0
+        self._jitter_to = 0.0
+
+    def carry(self, now: int, datagram: bytes) -> tuple[Fate, Arrivals]:
+        """Say what becomes of a datagram sent now, and which copies arrive when."""
+        settings = self.settings
+        if len(datagram) > settings.mtu:
+            return self._dropped(Fate.OVERSIZE)
+        for start, end in settings.blackouts:
+            if start <= now < end:
+                return self._dropped(Fate.BLACKED_OUT)
+        leaves = now
+        if settings.rate:
+            leaves = self._through_queue(now, len(datagram))
+            if leaves < 0:
+                return self._dropped(Fate.OVERFLOWED)
+        if settings.loss and self._loss.random() < settings.loss:
+            return self._dropped(Fate.LOST)
+        if settings.burst and self._lost_in_burst(settings.burst):
+            return self._dropped(Fate.BURST_LOST)
+        return Fate.DELIVERED, self._copies(leaves + settings.delay, datagram)
+
+    def _dropped(self, fate: Fate) -> tuple[Fate, Arrivals]:
+        self.counts[f"link_{fate.name.lower()}"] += 1
+        return fate, NOTHING
+
+    def _through_queue(self, now: int, size: int) -> int:
+        """The time at which the last byte leaves, or -1 when the queue has no room."""
+        rate = self.settings.rate
+        start = max(self._queue_empty_at, now * 1000)
+        waiting = (start - now * 1000) * rate // 1_000_000_000
+        if waiting + size > self.settings.queue:
+            return -1
+        self._queue_empty_at = start + size * 1_000_000_000 // rate
+        return -(-self._queue_empty_at // 1000)
+
+    def _lost_in_burst(self, burst: Burst) -> bool:
+        turn = burst.leave if self._in_burst else burst.enter
+        if self._burst.random() < turn:
+            self._in_burst = not self._in_burst
+        return self._in_burst and self._burst.random() < burst.loss
+
+    def _copies(self, arrival: int, datagram: bytes) -> Arrivals:
+        settings = self.settings
+        if settings.jitter:
+            arrival += self._wandering(arrival, settings.jitter)
+        if settings.reorder and self._reorder.random() < settings.reorder:
+            self.counts["link_reordered"] += 1
+            arrival += 1 + int(self._reorder.random() * settings.reorder_delay)
+        arrived = self._maybe_corrupted(datagram) if settings.corrupt else datagram
+        if settings.duplicate and self._duplicate.random() < settings.duplicate:
+            self.counts["link_duplicated"] += 1
+            again = arrival + int(self._duplicate.random() * settings.reorder_delay)
+            return [(arrival, arrived), (again, datagram)]
+        return [(arrival, arrived)]
+
+    def _wandering(self, time: int, jitter: int) -> int:
+        """A delay that wanders in straight lines, never so fast that it reorders."""
+        slot, within = divmod(time, 2 * jitter)
+        if slot != self._jitter_slot:
+            follows = slot == self._jitter_slot + 1
+            self._jitter_from = self._jitter_to if follows else self._jitter.random() * jitter
+            self._jitter_to = self._jitter.random() * jitter
+            self._jitter_slot = slot
+        slope = (self._jitter_to - self._jitter_from) / (2 * jitter)
+        return int(self._jitter_from + slope * within)
+
+    def _maybe_corrupted(self, datagram: bytes) -> bytes:
+        if self._corrupt.random() >= self.settings.corrupt:
+            return datagram
+        self.counts["link_corrupted"] += 1
+        spoiled = bytearray(datagram)
+        flips = 1 + self._corrupt.randrange(self.settings.corrupt_bits)
+        for bit in self._corrupt.sample(range(8 * len(spoiled)), min(flips, 8 * len(spoiled))):
+            spoiled[bit >> 3] ^= 1 << (bit & 7)
+        return bytes(spoiled)

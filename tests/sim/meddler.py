@@ -1,0 +1,79 @@
+"""Someone on the path who holds no key: replays, forges, cuts and makes things up."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from repram.proto.connection import Address
+    from tests.sim.world import Host, World
+
+REMEMBERED = 64
+
+
+def with_right_crc(datagram: bytes) -> bytes:
+    """The datagram with its checksum made good, as a forger would."""
+    crc = crc32(datagram[20:], crc32(bytes(4), crc32(datagram[:16])))
+    return datagram[:16] + crc.to_bytes(4, "big") + datagram[20:]
+
+
+class Meddler:
+    """Injects something now and then; nothing that it does may change what applications see."""
+
+    def __init__(self, world: World, every: int, finished: Callable[[], bool]) -> None:
+        self.world = world
+        self.every = every
+        self.finished = finished
+        self.seen: deque[tuple[Host, bytes, Address]] = deque(maxlen=REMEMBERED)
+        self._random = world.random("meddler")
+        world.overheard = self.overhear
+
+    def overhear(self, target: Host, datagram: bytes, source: Address) -> None:
+        """A datagram passes by."""
+        self.seen.append((target, datagram, source))
+
+    def begin(self, host: Host) -> None:
+        """Meddle from now on, first with this host."""
+        self.world.at(self.world.now + self._pause(), partial(self._meddle, host), host)
+
+    def _pause(self) -> int:
+        return 1 + int(self._random.expovariate(1 / self.every))
+
+    def _meddle(self, host: Host) -> None:
+        if self.finished():
+            return
+        if self.seen:
+            host, datagram, source = self._random.choice(self.seen)
+            trick = self._random.choice(
+                (self._replay, self._replay, self._flip, self._cut, self._invent)
+            )
+            if self._random.random() < 0.5:
+                source = (f"10.66.0.{self._random.randrange(1, 5)}", 666)
+            self.world.inject(host, trick(datagram), source)
+        self.begin(host)
+
+    def _replay(self, datagram: bytes) -> bytes:
+        return datagram
+
+    def _flip(self, datagram: bytes) -> bytes:
+        forged = bytearray(datagram)
+        bit = self._random.randrange(8 * len(forged))
+        forged[bit >> 3] ^= 1 << (bit & 7)
+        return with_right_crc(bytes(forged))
+
+    def _cut(self, datagram: bytes) -> bytes:
+        cut = datagram[: self._random.randrange(len(datagram) + 1)]
+        if len(cut) < 20 or self._random.random() < 0.3:
+            return cut
+        return with_right_crc(cut[:2] + (len(cut) - 20).to_bytes(2, "big") + cut[4:])
+
+    def _invent(self, datagram: bytes) -> bytes:
+        noise = self._random.randbytes(self._random.randrange(1500))
+        kind = self._random.randrange(9)
+        head = bytes((kind, 0)) + len(noise).to_bytes(2, "big") + datagram[4:16] + bytes(4)
+        return with_right_crc(head + noise)

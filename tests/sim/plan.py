@@ -1,0 +1,295 @@
+"""What a scenario consists of, and how one is drawn from a seed: a table of traits.
+
+Each trait draws from a generator of its own: a new row does not change what the others draw.
+A row whose `needs` the core does not yet have is skipped: add the name to SUPPORTED when it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from repram.proto.primitives import Suite
+from tests.sim.apps import GREEDY, Appetite
+from tests.sim.exchange import Request
+from tests.sim.link import Burst, LinkSettings
+
+KIB = 1024
+MS = 1000
+SECOND = 1_000_000
+
+#: What the core can do by now beyond the plain transfer; traits are switched on by it.
+SUPPORTED: frozenset[str] = frozenset({"streams", "aegis", "many streams", "stream reset", "wrap"})
+
+
+@dataclass
+class ClientPlan:
+    """One client: its path to the server, and what it asks for."""
+
+    there: LinkSettings = field(default_factory=LinkSettings)
+    back: LinkSettings = field(default_factory=LinkSettings)
+    requests: tuple[Request, ...] = ()
+    at_once: int = 1
+    pause: int = 0
+    code: int = 0
+    appetite: Appetite = GREEDY
+
+
+@dataclass
+class Plan:
+    """A whole scenario, ready to run; printed in full when it fails."""
+
+    seed: str
+    clients: list[ClientPlan] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    appetite: Appetite = GREEDY
+    clocks: tuple[int, ...] = ()
+    tick: int = 1
+    rebind_every: int = 0
+    jumps: tuple[int, ...] = ()
+    meddle_every: int = 0
+    limit: int = 3600 * SECOND
+    traits: tuple[str, ...] = ()
+
+    def both_ways(self, change: Callable[[LinkSettings], LinkSettings]) -> None:
+        """Change every link."""
+        for client in self.clients:
+            client.there, client.back = change(client.there), change(client.back)
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """Something that a scenario may have: how often, and what it changes in the plan."""
+
+    name: str
+    chance: float
+    apply: Callable[[Plan, Random], None]
+    needs: str = ""
+
+
+def draw(seed: int, supported: frozenset[str] = SUPPORTED) -> Plan:
+    """The scenario that belongs to a seed."""
+    plan = Plan(seed=f"scenario {seed}")
+    names = []
+    for trait in TRAITS:
+        random = Random(f"{seed}/{trait.name}")
+        if random.random() < trait.chance and (not trait.needs or trait.needs in supported):
+            trait.apply(plan, random)
+            names.append(trait.name)
+    plan.traits = tuple(names)
+    return plan
+
+
+# ---- who is there, and what they do ----
+
+
+def _hosts(plan: Plan, random: Random) -> None:
+    count = random.choice((1, 1, 1, 1, 2, 3, 5))
+    plan.clients = [ClientPlan(code=0x1000 + i) for i in range(count)]
+    plan.clocks = tuple(random.randrange(10**12) for _ in range(count + 1))
+    plan.tick = random.choice((1, 1, 50, 1000))
+
+
+def _paths(plan: Plan, random: Random) -> None:
+    for client in plan.clients:
+        delay = int(10 ** random.uniform(2, 5.2))  # 0.1 ms to 160 ms one way
+        client.there = replace(client.there, delay=delay)
+        client.back = replace(client.back, delay=max(1, int(delay * random.uniform(0.5, 1.5))))
+
+
+def _transfer(plan: Plan, random: Random) -> None:
+    budget = int(2 ** random.uniform(0, 20)) // len(plan.clients)
+    for number, client in enumerate(plan.clients):
+        up, down = random.choice(((1, 0), (0, 1), (1, 1)))
+        in_turn = random.random() < 0.3
+        client.requests = (Request(number * 1000, up * budget, down * budget, in_turn),)
+
+
+def _echo(plan: Plan, random: Random) -> None:
+    rounds, size = random.randint(2, 40), int(2 ** random.uniform(0, 12))
+    for number, client in enumerate(plan.clients):
+        client.requests += (Request(number * 1000 + 500, size, size, True, rounds),)
+        client.at_once = 2
+
+
+def _handshake_only(plan: Plan, random: Random) -> None:
+    for client in plan.clients:
+        client.requests = ()
+
+
+def _many_streams(plan: Plan, random: Random) -> None:
+    count, at_once = random.randint(2, 60), random.randint(1, 16)
+    for number, client in enumerate(plan.clients):
+        client.at_once = at_once
+        client.requests += tuple(
+            Request(
+                number * 1000 + 1 + i,
+                int(2 ** random.uniform(0, 13)),
+                int(2 ** random.uniform(0, 13)),
+                random.random() < 0.5,
+            )
+            for i in range(count)
+        )
+
+
+def _slow_reader(plan: Plan, random: Random) -> None:
+    appetite = Appetite(random.randint(1000, 50_000), random.randint(1, 50) * MS)
+    if random.random() < 0.5:
+        plan.appetite = appetite
+    else:
+        plan.clients[0].appetite = appetite
+
+
+def _pauses(plan: Plan, random: Random) -> None:
+    for client in plan.clients:
+        client.pause = int(random.uniform(0.01, 5) * SECOND / max(1, len(client.requests)))
+
+
+def _impatience(plan: Plan, random: Random) -> None:
+    for client in plan.clients:
+        client.requests = tuple(
+            replace(request, patience=int(10 ** random.uniform(3, 6)))
+            if random.random() < 0.4
+            else request
+            for request in client.requests
+        )
+
+
+# ---- what the paths do ----
+
+
+def _loss(plan: Plan, random: Random) -> None:
+    worst = random.choice((0.01, 0.05, 0.2))
+    for client in plan.clients:
+        client.there = replace(client.there, loss=random.uniform(0, worst))
+        client.back = replace(client.back, loss=random.uniform(0, worst))
+
+
+def _bursts(plan: Plan, random: Random) -> None:
+    burst = Burst(random.uniform(0.0005, 0.01), random.uniform(0.1, 0.5), random.uniform(0.5, 1))
+    plan.both_ways(lambda link: replace(link, burst=burst))
+
+
+def _jitter(plan: Plan, random: Random) -> None:
+    jitter = int(10 ** random.uniform(2, 4.7))
+    plan.both_ways(lambda link: replace(link, jitter=jitter))
+
+
+def _reorder(plan: Plan, random: Random) -> None:
+    share, delay = random.uniform(0.01, 0.3), int(10 ** random.uniform(2, 5))
+    plan.both_ways(lambda link: replace(link, reorder=share, reorder_delay=delay))
+
+
+def _duplicate(plan: Plan, random: Random) -> None:
+    share = random.uniform(0.01, 0.3)
+    plan.both_ways(lambda link: replace(link, duplicate=share))
+
+
+def _corrupt(plan: Plan, random: Random) -> None:
+    share, bits = random.uniform(0.001, 0.05), random.choice((1, 2, 32))
+    plan.both_ways(lambda link: replace(link, corrupt=share, corrupt_bits=bits))
+
+
+def _bottleneck(plan: Plan, random: Random) -> None:
+    rate = int(10 ** random.uniform(4.7, 7.5))  # 50 kB/s to 30 MB/s
+    queue = max(12_000, int(rate * 10 ** random.uniform(-2.5, -0.5)))
+    plan.both_ways(lambda link: replace(link, rate=rate, queue=queue))
+
+
+def _blackout(plan: Plan, random: Random) -> None:
+    start = int(random.uniform(0, 2) * SECOND)
+    end = start + int(random.uniform(0.1, 3) * SECOND)
+    plan.both_ways(lambda link: replace(link, blackouts=((start, end),)))
+
+
+def _small_mtu(plan: Plan, random: Random) -> None:
+    plan.settings["mtu"] = 1200
+    plan.both_ways(lambda link: replace(link, mtu=1200))
+
+
+def _large_mtu(plan: Plan, random: Random) -> None:
+    plan.settings.setdefault("mtu", random.choice((1280, 1452, 1472)))
+
+
+def _clock_jump(plan: Plan, random: Random) -> None:
+    plan.jumps = tuple(int(random.uniform(0, 3) * SECOND) for _ in range(random.randint(1, 2)))
+
+
+def _meddler(plan: Plan, random: Random) -> None:
+    plan.meddle_every = int(10 ** random.uniform(3, 5.5))
+
+
+def _few_streams(plan: Plan, random: Random) -> None:
+    plan.settings["max_streams"] = random.randint(1, 8)
+
+
+def _small_windows(plan: Plan, random: Random) -> None:
+    plan.settings["stream_window"] = int(2 ** random.uniform(13, 17))
+    plan.settings["session_window"] = plan.settings["stream_window"] * random.choice((1, 2, 8))
+
+
+def _little_memory(plan: Plan, random: Random) -> None:
+    plan.settings["memory"] = int(2 ** random.uniform(18, 21))
+
+
+def _aegis(plan: Plan, random: Random) -> None:
+    plan.settings["suites"] = (Suite.XCHACHA20, Suite.AEGIS256)
+
+
+# ---- what waits for the core (issue 3) ----
+
+
+def _wrap(plan: Plan, random: Random) -> None:
+    plan.settings["first_packet_number"] = 2**32 - random.choice((1, 2, 10, 1000))
+
+
+def _long_way(plan: Plan, random: Random) -> None:
+    plan.both_ways(lambda link: replace(link, delay=150 * MS))
+
+
+def _long_blackout(plan: Plan, random: Random) -> None:
+    start = int(random.uniform(0.2, 2) * SECOND)
+    plan.both_ways(lambda link: replace(link, blackouts=((start, start + 5 * SECOND),)))
+
+
+def _moving(plan: Plan, random: Random) -> None:
+    plan.rebind_every = 2 * SECOND
+
+
+def _rekeys(plan: Plan, random: Random) -> None:
+    plan.settings["rekey_packets"] = random.choice((50, 200, 1000))
+
+
+TRAITS: tuple[Trait, ...] = (
+    Trait("hosts", 1.0, _hosts),
+    Trait("paths", 1.0, _paths),
+    Trait("transfer", 0.9, _transfer),
+    Trait("echo", 0.15, _echo, needs="streams"),
+    Trait("many streams", 0.25, _many_streams, needs="many streams"),
+    Trait("handshake only", 0.05, _handshake_only),
+    Trait("slow reader", 0.15, _slow_reader),
+    Trait("impatience", 0.15, _impatience, needs="stream reset"),
+    Trait("pauses", 0.1, _pauses),
+    Trait("loss", 0.5, _loss),
+    Trait("bursts", 0.15, _bursts),
+    Trait("jitter", 0.3, _jitter),
+    Trait("reorder", 0.35, _reorder),
+    Trait("duplicate", 0.3, _duplicate),
+    Trait("corrupt", 0.3, _corrupt),
+    Trait("bottleneck", 0.35, _bottleneck),
+    Trait("blackout", 0.1, _blackout),
+    Trait("small mtu", 0.1, _small_mtu),
+    Trait("large mtu", 0.2, _large_mtu),
+    Trait("clock jump", 0.1, _clock_jump),
+    Trait("few streams", 0.15, _few_streams),
+    Trait("small windows", 0.15, _small_windows),
+    Trait("little memory", 0.1, _little_memory),
+    Trait("aegis", 0.3, _aegis, needs="aegis"),
+    Trait("meddler", 0.2, _meddler),
+    Trait("wrap", 0.1, _wrap, needs="wrap"),
+    Trait("long way", 0.05, _long_way, needs="long paths"),
+    Trait("long blackout", 0.05, _long_blackout, needs="blackout recovery"),
+    Trait("moving", 0.1, _moving, needs="migration"),
+    Trait("rekeys", 0.15, _rekeys, needs="rekey"),
+)
