@@ -54,8 +54,8 @@ clean:
 .venv/made: pyproject.toml setup.py csrc/build.py $(wildcard csrc/*.[ch])
 	@.ci/prerequisites $(PYTHON)
 	@test -x $(IN)/python || $(PYTHON) -m venv .venv
-	$(IN)/python -m pip install -q --disable-pip-version-check 'setuptools>=77' 'cffi>=1.17'
-	$(IN)/python -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	$(IN)/python -m pip install -qq --disable-pip-version-check 'setuptools>=77' 'cffi>=1.17'
+	$(IN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation -e '.[dev]'
 	@touch $@
 
 build/types/repram_cli: # mypy finds cli/ under the name that it is installed by

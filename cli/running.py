@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from repram.errors import Cancelled
-
-try:
-    from uvloop import new_event_loop
-except ImportError:  # not on every platform
-    new_event_loop = asyncio.new_event_loop
 
 T = TypeVar("T")
 
@@ -19,7 +14,15 @@ T = TypeVar("T")
 def run(command: Coroutine[Any, Any, T]) -> T:
     """Run to the end; Ctrl-C cancels it, lets it clean up, and is told as Cancelled."""
     try:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(command)
     except KeyboardInterrupt:
         raise Cancelled("interrupted") from None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:  # not on every platform
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop

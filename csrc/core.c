@@ -743,7 +743,7 @@ int64_t rp_stream_read(rp_core *core, int64_t handle, uint64_t id, uint8_t *data
     *fin = 0;
     if (!s || s->in_reset || s->stopped) return RP_E_GONE;
     size_t taken = rp_stream_take(s, &core->arena, data, size);
-    *fin = rp_stream_at_end(s);
+    *fin = s->end_seen = rp_stream_at_end(s);
     if (taken) rp_conn_consumed(c, s, taken, core->now);
     rp_conn_drop_stream(c, s);
     return (int64_t)taken;
@@ -763,7 +763,11 @@ int rp_stream_stop(rp_core *core, int64_t handle, uint64_t id, uint64_t code) {
     rp_conn *c;
     rp_stream *s = find_open(core, handle, id, &c);
     if (!s) return RP_E_GONE;
-    if (s->stopped || s->in_reset || rp_stream_at_end(s)) return 0;
+    if (s->stopped || s->in_reset || rp_stream_at_end(s)) {
+        s->end_seen = true; /* nobody will read that end any more */
+        rp_conn_drop_stream(c, s);
+        return 0;
+    }
     s->stopped = true;
     s->stop_due = !s->final_known;
     s->stop_code = code;

@@ -38,7 +38,7 @@ bool rp_stream_sending_over(const rp_stream *s) {
 
 static bool receiving_over(const rp_stream *s) {
     if (s->in_reset) return s->reset_seen || s->stopped;
-    return s->final_known && s->in_read == s->in_final;
+    return s->final_known && s->in_read == s->in_final && (s->end_seen || s->stopped);
 }
 
 bool rp_stream_done(const rp_stream *s) {

@@ -37,7 +37,7 @@ typedef struct rp_stream {
     uint64_t in_read, in_whole, in_highest;  /* read by the caller · received without a gap · seen at all */
     uint64_t in_limit, in_window;            /* credit we granted, and how far ahead we grant */
     uint64_t in_final, granted_at, in_code;
-    bool final_known, in_reset, reset_seen, stopped, stop_due, credit_due;
+    bool final_known, end_seen, in_reset, reset_seen, stopped, stop_due, credit_due;
     uint64_t stop_code;
 } rp_stream;
 

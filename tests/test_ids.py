@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
@@ -24,8 +25,14 @@ from repram.ids import (
 KEY = bytes(range(32))
 KEY_TEXT = to_base64url(KEY)
 
+
+def shortest(address: IPv4Address | IPv6Address) -> str:
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
+
+
 names = st.from_regex(r"[a-z][a-z0-9-]{0,10}[a-z0-9](\.[a-z][a-z0-9]{1,10}){0,2}", fullmatch=True)
-ipv6 = st.ip_addresses(v=6).map(lambda address: str(address.ipv4_mapped or address))
+ipv6 = st.ip_addresses(v=6).map(shortest)
 hosts = st.one_of(names, st.ip_addresses(v=4).map(str), ipv6)
 places = st.builds(HostPort, hosts, st.integers(1, 65535))
 addresses = st.builds(NodeAddress, st.binary(min_size=32, max_size=32), places)

@@ -59,6 +59,8 @@ class Stream:
             if self._error is not None:
                 raise self._error
             data, self._ended = self._take(limit)
+            if self._ended:
+                self._finish()
             if data:
                 return data
             if not self._ended:
@@ -122,8 +124,6 @@ class Stream:
             raise self._error or error from None
         if data:
             self._session.endpoint.wake()  # credit may be due
-        if ended:
-            self._finish()
         return data, ended
 
     def _push(self) -> None:
@@ -221,7 +221,7 @@ class Session:
     async def close(self, code: int = 0, reason: str = "") -> None:
         """Ends the session at once; what was not acknowledged may be lost."""
         if self._error is None:
-            self.connection.close(code, reason)
+            self.connection.close(code, reason, now=lib.rp_udp_now())
             self.endpoint.turn()
 
     def stats(self) -> Stats:
@@ -260,9 +260,9 @@ class Session:
                 self._arrived.set()
             case EventKind.CLOSED:
                 self.end(closing_error(event))
-            case EventKind.WRITABLE if event.stream not in self._streams:
-                self._stream_credit.set()
             case _:
+                if event.kind is EventKind.WRITABLE:
+                    self._stream_credit.set()  # the session's own carries stream 0, which may exist
                 if found := self._streams.get(event.stream):
                     found.handle(event)
 

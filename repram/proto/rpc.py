@@ -30,7 +30,7 @@ VERSION: Final = 1
 MAX_MESSAGE: Final = 1 << 16
 MAX_BODY: Final = messages.CHUNK_MAX
 PATIENCE: Final = 60.0  # seconds without any progress after which a call is given up
-CONCURRENCY: Final = 64  # calls of one session that are answered at a time; further ones wait
+CONCURRENCY: Final = 64  # calls of one session that a node answers at a time: its `max_streams`
 _HEADER_SIZE: Final = 4
 _PIECE: Final = 1 << 16
 
@@ -129,23 +129,23 @@ Handler: TypeAlias = Callable[[Request, Incoming], Awaitable[Answer]]
 
 
 async def serve(session: Session, handle: Handler, *, patience: float = PATIENCE) -> None:
-    """Answer the session's calls, a bounded number at a time, until the session ends."""
-    slots = asyncio.Semaphore(CONCURRENCY)
+    """Answer the session's calls until it ends; what is then still under way is cancelled.
 
-    async def answer(stream: Stream) -> None:
-        try:
-            await _answer(stream, handle, patience)
-        finally:
-            slots.release()
-
+    No call waits for another one here: the bodies of those that wait would take the session's credit
+    from those that are read. How many run at a time is for the endpoint's `max_streams` to say.
+    """
+    running: set[asyncio.Task[None]] = set()
     async with asyncio.TaskGroup() as calls:
         while True:
-            await slots.acquire()
             try:
                 stream = await session.accept_stream()
             except SessionClosed:
-                return
-            calls.create_task(answer(stream))
+                break
+            task = calls.create_task(_answer(stream, handle, patience))
+            running.add(task)
+            task.add_done_callback(running.discard)
+        for task in running:
+            task.cancel()
 
 
 async def _answer(stream: Stream, handle: Handler, patience: float) -> None:

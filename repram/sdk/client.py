@@ -80,6 +80,7 @@ class Client:
         lifetime = _checked_ttl(ttl)
         content = await in_thread(lambda: Content.open(what, name))
         try:
+            content.check()
             session = await self._session(self._host)
             return await self._store(session, self._host, content, lifetime, report or _silent)
         finally:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from repram.errors import cause_of
@@ -50,7 +51,8 @@ async def in_thread(function: Callable[[], T]) -> T:
             settle = lambda: result.set_exception(failure)  # noqa: E731
         else:
             settle = lambda: result.set_result(value)  # noqa: E731
-        loop.call_soon_threadsafe(deliver, settle)
+        with suppress(RuntimeError):  # the loop has gone, and with it the one who waited
+            loop.call_soon_threadsafe(deliver, settle)
 
     threading.Thread(target=run, daemon=True).start()
     return await result

@@ -44,9 +44,13 @@ class Content:
         named = portable_name(name or path.name)
         if not stat.S_ISREG(status.st_mode):
             return cls(file, named, None, _now_ms(), STREAM_MODE)
-        check_size(status.st_size)
         modified = max(0, status.st_mtime_ns // 1_000_000)
         return cls(file, named, status.st_size, modified, status.st_mode & MAX_MODE)
+
+    def check(self) -> None:
+        """Refuse now what would be refused at its end."""
+        if self.size is not None:
+            check_size(self.size)
 
     def close(self) -> None:
         """Close what was opened here; a stream belongs to its owner."""

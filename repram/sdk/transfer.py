@@ -17,7 +17,7 @@ from repram.errors import IntegrityFailure, NotFound, RemoteError, RepramError
 from repram.ids import ItemId, format_duration
 from repram.proto import rpc
 from repram.proto.endpoint import Session
-from repram.proto.messages import Found, Get, Held, Put
+from repram.proto.messages import Found, Get, Held, Malformed, Put
 from repram.sdk.parallel import in_order, in_thread
 
 CHUNKS_IN_FLIGHT: Final = 8
@@ -145,7 +145,10 @@ class Download:
         return block
 
     async def _get(self, item: ItemId, limit: int) -> Bytes:
-        answer = await rpc.call(self._session, Get(item.raw), max_body=limit)
+        try:
+            answer = await rpc.call(self._session, Get(item.raw), max_body=limit)
+        except Malformed as error:
+            raise IntegrityFailure(f"the node answered what it should not: {error}") from None
         if not isinstance(answer.reply, Found) or answer.reply.size != len(answer.body):
             raise IntegrityFailure("the node announced other bytes than it sent")
         return answer.body

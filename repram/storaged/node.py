@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from repram.ids import HostPort, NodeAddress
 from repram.proto import rpc
+from repram.proto.connection import Settings
 from repram.proto.endpoint import Endpoint, Session
 from repram.storaged import clock
 from repram.storaged.service import Service
@@ -32,7 +33,9 @@ class Node:
     @classmethod
     async def open(cls, listen: tuple[str, int], *, memory: int, identity: bytes) -> Self:
         """Bind the socket; the node answers from `serve` on."""
-        return cls(await Endpoint.open(listen, identity=identity, listen=True), memory)
+        settings = Settings(max_streams=rpc.CONCURRENCY)
+        endpoint = await Endpoint.open(listen, identity=identity, listen=True, settings=settings)
+        return cls(endpoint, memory)
 
     @property
     def address(self) -> NodeAddress:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
 
 from repram.crypto.sealing import id_of
 from repram.errors import Busy, IntegrityFailure, UsageError
@@ -23,10 +22,6 @@ from repram.proto.rpc import Answer, Incoming
 from repram.storaged.clock import Moment
 from repram.storaged.store import MemoryStore
 
-# Bodies on their way in at a time, each of 4 MiB at most: what they may take beside the store.
-_RECEIVING: Final = 32
-
-
 
 class Service:
     """Answers calls until it is drained."""
@@ -34,7 +29,6 @@ class Service:
     def __init__(self, store: MemoryStore, now: Callable[[], Moment]) -> None:
         self._store = store
         self._now = now
-        self._receiving = asyncio.Semaphore(_RECEIVING)
         self._under_way = 0
         self._draining = False
         self._idle = asyncio.Event()
@@ -67,8 +61,7 @@ class Service:
 
     async def _put(self, request: Put, body: Incoming) -> Answer:
         _check_bounds(request)
-        async with self._receiving:
-            self._store.check_room(request.size, self._now())  # refused before the bytes are read
+        with self._store.reserved(request.size, self._now()):  # bytes on their way count as held
             sealed = await body.take(request.size)
         item = ItemId(request.id)
         if id_of(sealed) != item:

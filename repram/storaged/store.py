@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -48,23 +50,23 @@ class MemoryStore:
     def __len__(self) -> int:
         return len(self._items)
 
-    def check_room(self, size: int, now: Moment) -> None:
-        """Raise Full when `size` bytes do not fit; what has expired makes room first."""
-        needed = size + ITEM_OVERHEAD
-        while self.used + needed > self.capacity:
-            if not self.expire(now):
-                raise Full(
-                    f"{format_size(size)} do not fit: {format_size(self.used)} of the node's "
-                    f"{format_size(self.capacity)} are taken"
-                )
+    @contextmanager
+    def reserved(self, size: int, now: Moment) -> Iterator[None]:
+        """Keep room for an item that is on its way, or raise Full before it comes."""
+        self._make_room(size, now)
+        self.used += size + ITEM_OVERHEAD
+        try:
+            yield
+        finally:
+            self.used -= size + ITEM_OVERHEAD
 
     def put(self, item: ItemId, body: Bytes, ttl: int, remaining: int, now: Moment) -> Item:
         """Hold the bytes until `remaining` milliseconds from now; what is held longer already stays so."""
         deadline = now.boot + remaining
         held = self._live(item, now)
         if held is None:
-            self.check_room(len(body), now)
             self._forget(item)
+            self._make_room(len(body), now)
             held = Item(body, now.wall - (ttl - remaining), ttl, deadline)
             self._items[item] = held
             self.used += len(body) + ITEM_OVERHEAD
@@ -92,6 +94,15 @@ class MemoryStore:
             if not due:
                 del self._buckets[heapq.heappop(self._order)]
         return freed
+
+    def _make_room(self, size: int, now: Moment) -> None:
+        """What has expired makes room; nothing else does."""
+        while self.used + size + ITEM_OVERHEAD > self.capacity:
+            if not self.expire(now):
+                raise Full(
+                    f"this node is full: {format_size(self.used)} of {format_size(self.capacity)} are "
+                    f"taken, and {format_size(size)} more do not fit"
+                )
 
     def _live(self, item: ItemId, now: Moment) -> Item | None:
         held = self._items.get(item)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -17,15 +19,16 @@ from repram.errors import IntegrityFailure, LocalError, UsageError
 SECRET = bytes(range(32))
 
 
-def manifest(size: int = 3 * CHUNK_SIZE, name: str = "report.pdf", **changed: object) -> Manifest:
+def manifest(of: int = 3 * CHUNK_SIZE, **changed: object) -> Manifest:
+    """A manifest of a file of `of` bytes; what is changed afterwards may no longer fit together."""
     chunks = tuple(
-        ChunkRef(bytes([n % 256]) * 32, bytes([n % 255]) * 32, length)
-        for n, length in enumerate(lengths(size))
+        ChunkRef(bytes([number % 256]) * 32, bytes([number % 255]) * 32, length)
+        for number, length in enumerate(lengths(of))
     )
-    plain = Manifest(
-        manifests.VERSION, name, size, 1_700_000_000_000, 0o644, 1_700_000_060_000, chunks
+    made = Manifest(
+        manifests.VERSION, "report.pdf", of, 1_700_000_000_000, 0o644, 1_700_000_060_000, chunks
     )
-    return msgspec.structs.replace(plain, **changed)
+    return msgspec.structs.replace(made, **changed)
 
 
 def reopen(sealed: bytes, secret: bytes = SECRET) -> Manifest:
@@ -42,12 +45,12 @@ def seal_anything(content: object) -> bytes:
 @given(st.integers(0, 20 * CHUNK_SIZE), st.text(min_size=1, max_size=60))
 def test_a_manifest_comes_back(size: int, name: str) -> None:
     name = portable_name(name)
-    assert reopen(manifests.seal(manifest(size, name), SECRET)) == manifest(size, name)
+    assert reopen(manifests.seal(manifest(size, name=name), SECRET)) == manifest(size, name=name)
 
 
 def test_its_size_tells_the_number_of_chunks_alone() -> None:
     sizes = {
-        len(manifests.seal(manifest(CHUNK_SIZE, name), SECRET))
+        len(manifests.seal(manifest(CHUNK_SIZE, name=name), SECRET))
         for name in ("a", "ü" * 127, "x" * 255)
     }
     assert len(sizes) == 1
@@ -56,7 +59,7 @@ def test_its_size_tells_the_number_of_chunks_alone() -> None:
 
 
 def test_the_largest_page_fits_a_chunk_item() -> None:
-    largest = manifests.seal(manifest(manifests.MAX_SIZE, "x" * 255), SECRET)
+    largest = manifests.seal(manifest(manifests.MAX_SIZE, name="x" * 255), SECRET)
     assert len(largest) == manifests.max_sealed_size() <= 4 << 20
     assert reopen(largest).size == manifests.MAX_SIZE
 
@@ -107,7 +110,7 @@ def test_a_name_that_is_a_path_is_refused(name: str) -> None:
     ],
     ids=lambda changed: f"{next(iter(changed))}",
 )
-def test_what_is_out_of_bounds_is_refused(changed: dict[str, object]) -> None:
+def test_what_is_out_of_bounds_is_refused(changed: dict[str, Any]) -> None:
     with pytest.raises(IntegrityFailure):
         reopen(seal_anything(manifest(**changed)))
 

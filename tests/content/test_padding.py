@@ -14,7 +14,7 @@ def published(size: int) -> int:
     """PURBs, PETS 2019: E = floor(log2 L), S = floor(log2 E) + 1, the last E - S bits become zero."""
     exponent = math.floor(math.log2(size))
     bits = math.floor(math.log2(exponent)) + 1
-    mask = 2 ** (exponent - bits) - 1
+    mask = (1 << (exponent - bits)) - 1
     return (size + mask) & ~mask
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import string
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,17 @@ NODE = NodeAddress(bytes(range(32)), HostPort("192.0.2.7", 7433))
 LINK = Link(NODE, ItemId(bytes(range(32, 64))), bytes(range(64, 96)))
 WEB_LINK = WebLink(HostPort("share.example.org", 443), LINK.item, LINK.secret)
 
+
+def shortest(address: IPv4Address | IPv6Address) -> str:
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
+
+
 bytes32 = st.binary(min_size=32, max_size=32)
 hosts = st.one_of(
     st.from_regex(r"[a-z][a-z0-9-]{0,10}[a-z0-9](\.[a-z][a-z0-9]{1,10}){0,2}", fullmatch=True),
     st.ip_addresses(v=4).map(str),
-    st.ip_addresses(v=6).map(lambda ip: str(ip.ipv4_mapped or ip)),
+    st.ip_addresses(v=6).map(shortest),
 )
 places = st.builds(HostPort, hosts, st.integers(1, 65535))
 links = st.builds(

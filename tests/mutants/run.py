@@ -75,8 +75,9 @@ def collect(names: list[str]) -> list[Mutant]:
 
 def plant(tree: Path) -> None:
     """A copy of what git knows and does not ignore, with its extension built."""
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    git = ["git", "-c", "safe.directory=*"]  # the checkout may be another user's, as in a container
+    listing = [*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     for name in filter(None, names.split("\0")):
         if (source := ROOT / name).is_file():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)

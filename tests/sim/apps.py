@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -111,6 +111,11 @@ class StreamApp:
         raise TransferError(f"stream {event.stream}: {event.kind.name} by nobody's wish")
 
 
+def describe(end: Event) -> str:
+    """How a session ended, in a few words that are the same in every run."""
+    return f"{end.cause.name if end.cause else 'nobody'}, code {end.code}, {end.reason!r}"
+
+
 def _abandon(exchange: Exchange, code: int) -> None:
     with suppress(SessionClosed):  # it may be over in either direction already
         exchange.connection.reset(exchange.stream, code)
@@ -198,7 +203,7 @@ class Client(StreamApp):
         self.end = event
         self.exchanges.clear()
         if not self.is_done:
-            raise TransferError(f"the session ended early: {event}")
+            raise TransferError(f"the session ended early: {describe(event)}")
 
     def _go_on(self) -> None:
         connection = self.connection

@@ -145,8 +145,5 @@ class Exchange:
         return rounds * request.down
 
     def _may_end(self) -> bool:
-        # A server that answers nothing says by its FIN that it has the whole request.
-        answered = self.request is not None and self.request.down == 0
-        if self.asks or not (answered or (self.request and self.request.in_turn)):
-            return True
-        return self.hears.taken == self.hears.size
+        # A server's FIN says that it has the whole request: the client may then close.
+        return self.asks or self.fin_heard

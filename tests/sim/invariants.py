@@ -15,6 +15,7 @@ DATA = 4
 SMALLEST_INIT = 1200
 AMPLIFICATION = 3
 NO_CRC = bytes(4)
+FIRST_NUMBER = bytes(4)
 
 
 class InvariantError(AssertionError):
@@ -29,6 +30,7 @@ class WireChecker:
         self._owed: dict[tuple[int, Address], int] = {}
         self._proven: set[tuple[int, Address]] = set()
         self.emitted_count = 0
+        self.wrapped_count = 0
 
     def emitted(self, host: int, peer: int, datagram: bytes, limit: int) -> None:
         """Check a datagram that `host` sends to `peer`, whose size may be `limit` at most."""
@@ -54,6 +56,8 @@ class WireChecker:
         numbers = self._numbers.setdefault((host, peer), {})
         session_and_number = datagram[4:12]
         digest = hash(datagram)
+        if numbers and session_and_number[4:] == FIRST_NUMBER:
+            self.wrapped_count += 1
         if numbers.setdefault(session_and_number, digest) != digest:
             raise InvariantError(
                 f"host {host} used packet number {int.from_bytes(datagram[8:12], 'big')} "

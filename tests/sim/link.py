@@ -22,10 +22,13 @@ class Fate(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Gilbert-Elliott: the chance per datagram to enter and to leave a bad state, and its loss."""
+    """Gilbert-Elliott: a good and a bad state, and the share that is lost in the bad one.
+
+    The chance to enter it is per datagram. Its length is a time, so that whoever sends rarely is
+    not caught in it for long: on the average so many microseconds."""
 
     enter: float
-    leave: float
+    length: int
     loss: float = 1.0
 
 
@@ -64,7 +67,7 @@ class Link:
         self._duplicate = Random(f"{seed}/duplicate")
         self._reorder = Random(f"{seed}/reorder")
         self._corrupt = Random(f"{seed}/corrupt")
-        self._in_burst = False
+        self._burst_ends = -1
         self._queue_empty_at = 0  # nanoseconds: a microsecond is too coarse at high rates
         self._jitter_slot = -1
         self._jitter_from = 0.0
@@ -85,7 +88,7 @@ class Link:
                 return self._dropped(Fate.OVERFLOWED)
         if settings.loss and self._loss.random() < settings.loss:
             return self._dropped(Fate.LOST)
-        if settings.burst and self._lost_in_burst(settings.burst):
+        if settings.burst and self._lost_in_burst(settings.burst, leaves):
             return self._dropped(Fate.BURST_LOST)
         return Fate.DELIVERED, self._copies(leaves + settings.delay, datagram)
 
@@ -103,11 +106,10 @@ class Link:
         self._queue_empty_at = start + size * 1_000_000_000 // rate
         return -(-self._queue_empty_at // 1000)
 
-    def _lost_in_burst(self, burst: Burst) -> bool:
-        turn = burst.leave if self._in_burst else burst.enter
-        if self._burst.random() < turn:
-            self._in_burst = not self._in_burst
-        return self._in_burst and self._burst.random() < burst.loss
+    def _lost_in_burst(self, burst: Burst, now: int) -> bool:
+        if now > self._burst_ends and self._burst.random() < burst.enter:
+            self._burst_ends = now + int(self._burst.expovariate(1 / burst.length))
+        return now <= self._burst_ends and self._burst.random() < burst.loss
 
     def _copies(self, arrival: int, datagram: bytes) -> Arrivals:
         settings = self.settings

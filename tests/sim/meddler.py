@@ -7,6 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from tests.sim.invariants import DATA
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,9 +27,13 @@ def with_right_crc(datagram: bytes) -> bytes:
 class Meddler:
     """Injects something now and then; nothing that it does may change what applications see."""
 
-    def __init__(self, world: World, every: int, finished: Callable[[], bool]) -> None:
+    def __init__(
+        self, world: World, every: int, finished: Callable[[], bool], *, diverts: bool = False
+    ) -> None:
+        """Every so many microseconds; `diverts` sends copies of DATA in strangers' names as well."""
         self.world = world
         self.every = every
+        self.diverts = diverts
         self.finished = finished
         self.seen: deque[tuple[Host, bytes, Address]] = deque(maxlen=REMEMBERED)
         self._random = world.random("meddler")
@@ -52,9 +58,11 @@ class Meddler:
             trick = self._random.choice(
                 (self._replay, self._replay, self._flip, self._cut, self._invent)
             )
-            if self._random.random() < 0.5:
-                source = (f"10.66.0.{self._random.randrange(1, 5)}", 666)
-            self.world.inject(host, trick(datagram), source)
+            copied = trick(datagram)
+            true = copied == datagram
+            if self._random.random() < 0.5 and (self.diverts or not true or copied[0] != DATA):
+                source, true = (f"10.66.0.{self._random.randrange(1, 5)}", 666), False
+            self.world.inject(host, copied, source, genuine=true)
         self.begin(host)
 
     def _replay(self, datagram: bytes) -> bytes:

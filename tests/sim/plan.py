@@ -20,7 +20,9 @@ MS = 1000
 SECOND = 1_000_000
 
 #: What the core can do by now beyond the plain transfer; traits are switched on by it.
-SUPPORTED: frozenset[str] = frozenset({"streams", "aegis", "many streams", "stream reset", "wrap"})
+SUPPORTED: frozenset[str] = frozenset(
+    {"streams", "aegis", "blackout recovery", "long paths", "many streams", "stream reset", "wrap"}
+)
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Plan:
     rebind_every: int = 0
     jumps: tuple[int, ...] = ()
     meddle_every: int = 0
+    diverts: bool = False
     limit: int = 3600 * SECOND
     traits: tuple[str, ...] = ()
 
@@ -99,7 +102,7 @@ def _paths(plan: Plan, random: Random) -> None:
 
 
 def _transfer(plan: Plan, random: Random) -> None:
-    budget = int(2 ** random.uniform(0, 20)) // len(plan.clients)
+    budget = int(2 ** random.uniform(0, 22)) // len(plan.clients)
     for number, client in enumerate(plan.clients):
         up, down = random.choice(((1, 0), (0, 1), (1, 1)))
         in_turn = random.random() < 0.3
@@ -167,7 +170,7 @@ def _loss(plan: Plan, random: Random) -> None:
 
 
 def _bursts(plan: Plan, random: Random) -> None:
-    burst = Burst(random.uniform(0.0005, 0.01), random.uniform(0.1, 0.5), random.uniform(0.5, 1))
+    burst = Burst(random.uniform(0.001, 0.02), random.randint(1, 100) * MS, random.uniform(0.5, 1))
     plan.both_ways(lambda link: replace(link, burst=burst))
 
 
@@ -225,12 +228,12 @@ def _few_streams(plan: Plan, random: Random) -> None:
 
 
 def _small_windows(plan: Plan, random: Random) -> None:
-    plan.settings["stream_window"] = int(2 ** random.uniform(13, 17))
+    plan.settings["stream_window"] = int(2 ** random.uniform(15, 17))
     plan.settings["session_window"] = plan.settings["stream_window"] * random.choice((1, 2, 8))
 
 
 def _little_memory(plan: Plan, random: Random) -> None:
-    plan.settings["memory"] = int(2 ** random.uniform(18, 21))
+    plan.settings["memory"] = int(2 ** random.uniform(20, 23))
 
 
 def _aegis(plan: Plan, random: Random) -> None:
@@ -241,7 +244,7 @@ def _aegis(plan: Plan, random: Random) -> None:
 
 
 def _wrap(plan: Plan, random: Random) -> None:
-    plan.settings["first_packet_number"] = 2**32 - random.choice((1, 2, 10, 1000))
+    plan.settings["first_packet_number"] = 2**32 - random.choice((64, 300, 1000))
 
 
 def _long_way(plan: Plan, random: Random) -> None:
@@ -255,6 +258,10 @@ def _long_blackout(plan: Plan, random: Random) -> None:
 
 def _moving(plan: Plan, random: Random) -> None:
     plan.rebind_every = 2 * SECOND
+
+
+def _diverter(plan: Plan, random: Random) -> None:
+    plan.diverts = True
 
 
 def _rekeys(plan: Plan, random: Random) -> None:
@@ -291,5 +298,6 @@ TRAITS: tuple[Trait, ...] = (
     Trait("long way", 0.05, _long_way, needs="long paths"),
     Trait("long blackout", 0.05, _long_blackout, needs="blackout recovery"),
     Trait("moving", 0.1, _moving, needs="migration"),
+    Trait("diverter", 0.5, _diverter, needs="migration"),
     Trait("rekeys", 0.15, _rekeys, needs="rekey"),
 )

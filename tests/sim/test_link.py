@@ -32,11 +32,17 @@ def test_loss_takes_its_share(loss: float) -> None:
 
 
 def test_bursts_take_neighbours() -> None:
-    burst = Burst(enter=0.01, leave=0.2)
+    burst = Burst(enter=0.01, length=500)  # five datagrams
     lost = [not each for each in carry_many(replace(PLAIN, burst=burst))]
     after_a_loss = [now for before, now in pairwise(lost) if before]
-    assert sum(lost) / COUNT == pytest.approx(0.01 / 0.21, rel=0.25)
+    assert sum(lost) / COUNT == pytest.approx(0.05, rel=0.25)
     assert sum(after_a_loss) / len(after_a_loss) == pytest.approx(0.8, rel=0.1)
+
+
+def test_a_burst_ends_with_time_also_for_who_sends_rarely() -> None:
+    burst = Burst(enter=0.01, length=500)
+    lost = [not each for each in carry_many(replace(PLAIN, burst=burst), apart=10_000)]
+    assert sum(lost) / COUNT == pytest.approx(0.01, rel=0.25)
 
 
 def test_jitter_varies_the_delay_and_keeps_the_order() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.sim.exchange import Request
 from tests.sim.link import LinkSettings
 from tests.sim.plan import SECOND, SUPPORTED, TRAITS, ClientPlan, Plan, draw
-from tests.sim.scenario import Scenario, run
+from tests.sim.scenario import run
 
 DEAD = LinkSettings(loss=1.0)
 
@@ -62,10 +62,10 @@ def test_a_scenario_that_takes_too_long_fails() -> None:
     assert "not done" in result.why
 
 
-def test_a_session_left_open_fails_a_scenario() -> None:
-    scenario = Scenario(Plan("open", [ClientPlan(pause=10**15, requests=(Request(1, 1, 1),))]))
-    result = scenario.run()
-    assert "not done" in result.why
+def test_a_session_that_dies_of_silence_fails_a_scenario() -> None:
+    forever = ClientPlan(pause=10**15, requests=(Request(1, 1, 1),))
+    result = run(Plan("silent", [forever]))
+    assert "ended early: IDLE" in result.why
 
 
 def test_a_failure_names_what_replays_it() -> None:

@@ -55,7 +55,7 @@ def test_ten_mebibytes_arrive_despite_corruption() -> None:
 
 
 def test_ten_mebibytes_arrive_despite_bursts_of_loss() -> None:
-    transfer(replace(PLAIN, burst=Burst(0.002, 0.2)), Request(1, 10 * MIB, 0))
+    transfer(replace(PLAIN, burst=Burst(0.002, 1 * MS)), Request(1, 10 * MIB, 0))
 
 
 def test_ten_mebibytes_arrive_despite_everything_at_once() -> None:

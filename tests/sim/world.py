@@ -145,11 +145,13 @@ class World:
         host.clock += by
         host.armed = None
 
-    def inject(self, target: Host, datagram: bytes, source: Address) -> None:
-        """Someone off the path sends a host a datagram in anybody's name."""
+    def inject(
+        self, target: Host, datagram: bytes, source: Address, *, genuine: bool = False
+    ) -> None:
+        """Someone sends a host a datagram in anybody's name; a genuine one is only a copy."""
         self.counts["world_injected"] += 1
         self._record(self.now, target.index, target.index, Fate.DELIVERED, datagram)
-        self._deliver(target, self.now, datagram, source, genuine=False)
+        self._deliver(target, self.now, datagram, source, genuine=genuine)
 
     # ---- running ----
 
@@ -192,6 +194,7 @@ class World:
         for link in self._links.values():
             total.update(link.counts)
         total["world_emitted"] = self.checker.emitted_count
+        total["world_wrapped"] = self.checker.wrapped_count
         return total
 
     # ---- inside ----

@@ -46,9 +46,19 @@ def test_a_full_store_refuses_and_keeps_what_it_has() -> None:
     store = MemoryStore(2 * (100 + ITEM_OVERHEAD))
     store.put(A, bytes(100), 60_000, 60_000, at(0))
     store.put(B, bytes(100), 60_000, 60_000, at(0))
-    with pytest.raises(Full, match=r"1\.2 KiB of the node's 1\.2 KiB"):
+    with pytest.raises(Full, match=r"this node is full: 1\.2 KiB of 1\.2 KiB"):
         store.put(C, b"", 60_000, 60_000, at(59_999))
     assert [len(store.get(item, at(59_999)).body) for item in (A, B)] == [100, 100]
+
+
+def test_room_kept_for_what_is_on_its_way_is_not_given_twice() -> None:
+    store = MemoryStore(100 + ITEM_OVERHEAD)
+    with store.reserved(100, at(0)):
+        with pytest.raises(Full), store.reserved(0, at(0)):
+            pass
+        with pytest.raises(Full):
+            store.put(A, b"", 60_000, 60_000, at(0))
+    store.put(A, bytes(100), 60_000, 60_000, at(0))
 
 
 def test_what_has_expired_makes_room_at_once() -> None:
@@ -65,7 +75,7 @@ def test_a_second_put_lengthens_and_never_shortens() -> None:
     assert store.put(A, b"x", 30_000, 30_000, at(0)).remaining(at(0)) == 60_000
     assert store.put(A, b"x", 90_000, 90_000, at(0)).remaining(at(0)) == 90_000
     store.expire(at(89_999))
-    assert store.get(A, at(89_999))
+    assert store.get(A, at(89_999)).body == b"x"
     assert len(store) == 1
 
 
@@ -74,7 +84,7 @@ def test_an_item_put_again_after_its_end_is_not_freed_with_its_first_life() -> N
     store.put(A, b"x", 30_000, 30_000, at(0))
     store.put(A, b"x", 30_000, 30_000, at(30_000))
     store.expire(at(30_100))
-    assert store.get(A, at(59_999))
+    assert store.get(A, at(59_999)).body == b"x"
 
 
 def test_many_items_that_end_at_once_are_freed_in_slices() -> None:

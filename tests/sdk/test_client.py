@@ -1,0 +1,282 @@
+"""The client against honest and lying nodes, all over real sockets."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from repram.content import manifest as manifests
+from repram.content.chunker import CHUNK_SIZE
+from repram.content.padding import padme
+from repram.crypto.links import Link, WebLink
+from repram.errors import Conflict, IntegrityFailure, NotFound, RepramError, UsageError
+from repram.ids import HostPort, NodeAddress
+from repram.proto.messages import Found, Get, Request
+from repram.proto.rpc import Answer, Incoming
+from repram.sdk import Client, Progress
+from repram.storaged import clock
+from repram.storaged.service import Service
+from repram.storaged.store import MemoryStore
+from tests.conftest import Run
+from tests.nodes import serving
+
+CONTENT = random.Random(7).randbytes(3 * CHUNK_SIZE + 12_345)
+Tamper = Callable[[list[bytes], int], bytes]
+
+
+class Lying:
+    """A node that holds honestly and, once told how, gives other bytes than it holds."""
+
+    def __init__(self) -> None:
+        self._service = Service(MemoryStore(1 << 30), clock.now)
+        self._order: list[bytes] = []
+        self.tamper: Tamper | None = None
+        self.only: int | None = None
+
+    async def handle(self, request: Request, body: Incoming) -> Answer:
+        answer = await self._service.handle(request, body)
+        if not isinstance(request, Get):
+            self._order.append(request.id)
+            return answer
+        place = self._order.index(request.id)
+        if self.tamper is None or self.only not in (None, place):
+            return answer
+        held = [bytes((await self._service.handle(Get(each), body)).body) for each in self._order]
+        lie = self.tamper(held, place)
+        return Answer(Found(len(lie), 1, 60_000, 60_000), lie)
+
+
+@asynccontextmanager
+async def lying() -> AsyncIterator[tuple[Lying, NodeAddress]]:
+    node = Lying()
+    async with serving(node.handle) as address:
+        yield node, address
+
+
+def flipped(held: list[bytes], place: int) -> bytes:
+    return bytes([held[place][0] ^ 1]) + held[place][1:]
+
+
+def truncated(held: list[bytes], place: int) -> bytes:
+    return held[place][:-1]
+
+
+def emptied(held: list[bytes], place: int) -> bytes:
+    return b""
+
+
+def swapped(held: list[bytes], place: int) -> bytes:
+    return held[(place + 1) % len(held)]
+
+
+def withheld(held: list[bytes], place: int) -> bytes:
+    raise NotFound("not here")
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, len(CONTENT)])
+def test_a_file_comes_back(run: Run[None], tmp_path: Path, size: int) -> None:
+    source = tmp_path / "report.pdf"
+    source.write_bytes(CONTENT[:size])
+    source.chmod(0o640)
+    os.utime(source, ns=(10**18, 10**18))
+    (tmp_path / "out").mkdir()
+
+    async def main() -> None:
+        async with lying() as (_, address), Client(address) as client:
+            link = await client.upload(source, ttl="60s")
+            path = await client.download(str(link), tmp_path / "out")
+            assert path == tmp_path / "out" / "report.pdf"
+            assert path.read_bytes() == CONTENT[:size]
+            assert path.stat().st_mtime_ns == 10**18
+            assert path.stat().st_mode & 0o777 == 0o640
+
+    run(main())
+
+
+def test_a_stream_goes_in_and_out(run: Run[None]) -> None:
+    async def main() -> None:
+        async with lying() as (_, address), Client(str(address)) as client:
+            link = await client.upload(io.BytesIO(CONTENT))
+            sink = io.BytesIO()
+            await client.download_into(link, sink)
+            assert sink.getvalue() == CONTENT
+
+    run(main())
+
+
+def test_a_node_sees_the_padded_total_and_nothing_of_the_content(run: Run[None]) -> None:
+    marked = b"canary" * (CHUNK_SIZE // 3)
+
+    async def main() -> None:
+        async with lying() as (node, address), Client(address) as client:
+            await client.upload(io.BytesIO(marked), name="canary.txt")
+            held = [bytes(item.body) for item in node._service._store._items.values()]
+            assert not any(b"canary" in each for each in held)
+            chunks = sorted(held, key=len)[1:] if len(held[-1]) < 2_000 else held[:-1]
+            assert sum(len(each) - 16 for each in chunks) == padme(len(marked))
+
+    run(main())
+
+
+def test_the_same_file_is_never_stored_alike(run: Run[None]) -> None:
+    async def main() -> None:
+        async with lying() as (node, address), Client(address) as client:
+            first, second = [await client.upload(io.BytesIO(b"same")) for _ in range(2)]
+            assert first.item != second.item
+            assert len(set(node._order)) == 4
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("tamper", "error"),
+    [
+        (flipped, IntegrityFailure),
+        (truncated, IntegrityFailure),
+        (emptied, IntegrityFailure),
+        (swapped, IntegrityFailure),
+        (withheld, NotFound),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 2, -1], ids=["first chunk", "a chunk", "manifest"])
+def test_a_lying_node_gets_no_wrong_byte_into_the_output(
+    run: Run[None], tmp_path: Path, tamper: Tamper, error: type[RepramError], place: int
+) -> None:
+    async def main() -> None:
+        async with lying() as (node, address), Client(address) as client:
+            link = await client.upload(io.BytesIO(CONTENT))
+            await client.download(link, tmp_path / "control")
+            (tmp_path / "control").unlink()
+            node.tamper, node.only = tamper, place % len(node._order)
+            with pytest.raises(error):
+                await client.download(link, tmp_path / "out")
+            assert listing(tmp_path) == []
+            sink = io.BytesIO()
+            with pytest.raises(error):
+                await client.download_into(link, sink)
+            assert CONTENT.startswith(sink.getvalue())
+
+    run(main())
+
+
+def test_an_extended_answer_is_refused(run: Run[None], tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lying() as (node, address), Client(address) as client:
+            link = await client.upload(io.BytesIO(CONTENT))
+            node.tamper = lambda held, place: held[place] + b"x"
+            with pytest.raises(IntegrityFailure):
+                await client.download(link, tmp_path / "out")
+            assert listing(tmp_path) == []
+
+    run(main())
+
+
+def test_a_link_to_something_else_on_the_node_does_not_open(run: Run[None], tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lying() as (node, address), Client(address) as client:
+            link, other = [await client.upload(io.BytesIO(CONTENT)) for _ in range(2)]
+            mixed = Link(link.node, other.item, link.secret)
+            with pytest.raises(IntegrityFailure):
+                await client.download(mixed, tmp_path / "out")
+            chunk = Link(link.node, type(link.item)(node._order[0]), link.secret)
+            with pytest.raises(IntegrityFailure):
+                await client.download(chunk, tmp_path / "out")
+
+    run(main())
+
+
+def test_a_file_that_is_there_is_not_replaced_unless_that_is_asked_for(
+    run: Run[None], tmp_path: Path
+) -> None:
+    target = tmp_path / "out"
+    target.write_text("mine")
+
+    async def main() -> None:
+        async with lying() as (_, address), Client(address) as client:
+            link = await client.upload(io.BytesIO(CONTENT))
+            with pytest.raises(Conflict):
+                await client.download(link, target)
+            assert target.read_text() == "mine"
+            await client.download(link, target, overwrite=True)
+            assert target.read_bytes() == CONTENT
+
+    run(main())
+
+
+def test_progress_counts_up_to_the_size(run: Run[None], tmp_path: Path) -> None:
+    source = tmp_path / "file"
+    source.write_bytes(CONTENT)
+
+    async def main() -> None:
+        up: list[Progress] = []
+        down: list[Progress] = []
+        async with lying() as (_, address), Client(address) as client:
+            link = await client.upload(source, report=up.append)
+            await client.download_into(link, io.BytesIO(), report=down.append)
+        assert [each.done for each in up] == sorted(each.done for each in up)
+        assert up[-1] == Progress(padme(len(CONTENT)), padme(len(CONTENT)))
+        assert down[-1] == Progress(len(CONTENT), len(CONTENT))
+
+    run(main())
+
+
+@pytest.mark.parametrize("ttl", ["29s", "31d", "nonsense"])
+def test_a_ttl_out_of_bounds_is_refused_before_anything_is_sent(run: Run[None], ttl: str) -> None:
+    async def main() -> None:
+        async with lying() as (node, address), Client(address) as client:
+            with pytest.raises(UsageError):
+                await client.upload(io.BytesIO(CONTENT), ttl=ttl)
+            assert node._order == []
+
+    run(main())
+
+
+def test_what_cannot_be_uploaded_is_named(run: Run[None], tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lying() as (_, address), Client(address) as client:
+            with pytest.raises(UsageError, match="is a folder"):
+                await client.upload(tmp_path)
+            with pytest.raises(UsageError, match="cannot read"):
+                await client.upload(tmp_path / "missing")
+            huge = tmp_path / "huge"
+            with huge.open("wb") as file:
+                file.truncate(manifests.MAX_SIZE + 1)
+            with pytest.raises(UsageError, match=r"more than the 16\.0 GiB"):
+                await client.upload(huge)
+
+    run(main())
+
+
+def test_no_host_and_a_web_link_say_what_to_do(run: Run[None]) -> None:
+    async def main() -> None:
+        async with Client() as client:
+            with pytest.raises(UsageError) as caught:
+                await client.upload(io.BytesIO(CONTENT))
+            assert "--host" in caught.value.hint
+            async with lying() as (_, address), Client(address) as other:
+                link = await other.upload(io.BytesIO(b"x"))
+            with pytest.raises(RepramError, match="by way of a coordinator"):
+                await client.download(
+                    str(WebLink(HostPort("example.org", 443), link.item, link.secret))
+                )
+
+    run(main())
+
+
+def test_a_key_that_no_node_can_have_is_a_malformed_address(run: Run[None]) -> None:
+    async def main() -> None:
+        async with Client(NodeAddress(bytes(32), HostPort("127.0.0.1", 1))) as client:
+            with pytest.raises(UsageError, match="no Ed25519 public key"):
+                await client.upload(io.BytesIO(b"x"))
+
+    run(main())
