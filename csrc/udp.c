@@ -47,9 +47,7 @@ struct rp_udp {
 
 static const uint8_t MAPPED[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-static bool is_v4(const rp_address *address) {
-    return memcmp(address->ip, MAPPED, sizeof MAPPED) == 0;
-}
+static bool is_v4(const rp_address *address) { return memcmp(address->ip, MAPPED, sizeof MAPPED) == 0; }
 
 static socklen_t to_sockaddr(const rp_address *address, bool v6, struct sockaddr_storage *out) {
     if (v6) {
@@ -139,13 +137,9 @@ void rp_udp_close(rp_udp *udp) {
     free(udp);
 }
 
-int rp_udp_descriptor(const rp_udp *udp) {
-    return udp->descriptor;
-}
+int rp_udp_descriptor(const rp_udp *udp) { return udp->descriptor; }
 
-int rp_udp_timer_descriptor(const rp_udp *udp) {
-    return udp->timer;
-}
+int rp_udp_timer_descriptor(const rp_udp *udp) { return udp->timer; }
 
 /* ---- time ---- */
 
@@ -212,7 +206,8 @@ static int receive_batch(rp_udp *udp) {
 static void prepare(rp_udp *udp, int i) {
     rp_datagram *run = &udp->out[i];
     udp->vectors[i] = (struct iovec){run->data, run->size};
-    udp->headers[i].msg_hdr = (struct msghdr){.msg_name = &udp->names[i], .msg_iov = &udp->vectors[i], .msg_iovlen = 1};
+    udp->headers[i].msg_hdr =
+        (struct msghdr){.msg_name = &udp->names[i], .msg_iov = &udp->vectors[i], .msg_iovlen = 1};
     udp->headers[i].msg_hdr.msg_namelen = to_sockaddr(&run->peer, udp->v6, &udp->names[i]);
     if (run->size <= run->segment) return;
     struct msghdr *header = &udp->headers[i].msg_hdr;
@@ -226,9 +221,7 @@ static void prepare(rp_udp *udp, int i) {
     memcpy(CMSG_DATA(c), &run->segment, sizeof run->segment);
 }
 
-static bool would_block(void) {
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
-}
+static bool would_block(void) { return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS; }
 
 /* Without segmentation: one system call a datagram. Returns false when the kernel's buffer is full. */
 static bool send_singly(rp_udp *udp, rp_datagram *run) {
@@ -258,7 +251,8 @@ static bool flush(rp_udp *udp) {
         int last = udp->sent;
         while (last < udp->waiting && (udp->segmentation || udp->out[last].size <= udp->out[last].segment))
             prepare(udp, last++);
-        int count = sendmmsg(udp->descriptor, udp->headers + udp->sent, (unsigned)(last - udp->sent), MSG_DONTWAIT);
+        int count =
+            sendmmsg(udp->descriptor, udp->headers + udp->sent, (unsigned)(last - udp->sent), MSG_DONTWAIT);
         if (count > 0) {
             udp->sent += count;
         } else if (would_block()) {

@@ -57,6 +57,15 @@ _OPTIONAL = ("aegis256_encrypt", "aegis256_decrypt")
 
 
 @cache
+def default_suites() -> tuple[Suite, ...]:
+    """AEGIS-256 is offered where the CPU has AES instructions: without them it is the slower one."""
+    library = ctypes.CDLL(nacl._sodium.__file__)
+    probes = ("sodium_runtime_has_aesni", "sodium_runtime_has_armcrypto")
+    fast = any(getattr(library, probe)() for probe in probes if hasattr(library, probe))
+    return (Suite.XCHACHA20, Suite.AEGIS256) if fast and sodium().aegis256_encrypt else (Suite.XCHACHA20,)
+
+
+@cache
 def sodium() -> CData:
     """The table of functions, found and tested once."""
     path = nacl._sodium.__file__
