@@ -96,10 +96,15 @@ class Settings:
     ratchet_seconds: float = 3600.0
     cookie_after: int = 256  # half-open sessions from which on callers must prove their address
     max_secrets: int = 1024
-    reset_key: bytes | None = None  # kept across restarts, with first_session, lets peers notice one
+    reset_key: bytes | None = (
+        None  # kept across restarts, with first_session, lets peers notice one
+    )
     ecn: bool = True
     first_packet_number: int = 0
     first_session: int = 0
+
+
+DEFAULTS: Final = Settings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,17 +206,17 @@ def closing_error(event: Event) -> RepramError:
             return IncompatibleVersion()
         case Cause.REFUSED:
             return _REFUSALS.get(event.code, NotAllowed)()
-        case Cause.IDLE:
-            return SessionClosed(event.code, "nothing was heard from the other side")
-        case Cause.US:
-            return SessionClosed(event.code, event.reason or "closed on this side")
-        case Cause.RESET:
-            return SessionClosed(event.code, "the other side restarted and has forgotten it")
-        case Cause.PROTOCOL:
-            return SessionClosed(event.code, f"the other side broke the protocol: {event.reason}")
-        case _:
-            return SessionClosed(event.code, event.reason)
+        case cause:
+            told = _TOLD.get(cause, "{}") if cause else "{}"
+            return SessionClosed(event.code, told.format(event.reason))
 
+
+_TOLD: Final = {
+    Cause.US: "closed on this side",
+    Cause.IDLE: "nothing was heard from the other side",
+    Cause.RESET: "the other side restarted and has forgotten it",
+    Cause.PROTOCOL: "the other side broke the protocol: {}",
+}
 
 _REFUSALS: Final[dict[int, type[RepramError]]] = {
     lib.RP_REFUSED_WRONG_KEY: WrongKey,
@@ -247,7 +252,7 @@ _IDENTIFYING: Final = (EventKind.CONNECTED, EventKind.ACCEPTED, EventKind.ADDRES
 
 
 def _if(known: int, value: object) -> bytes | None:
-    return bytes(value) if known else None  # type: ignore[call-overload, no-any-return]
+    return bytes(value) if known else None  # type: ignore[call-overload]
 
 
 class Connection:
@@ -271,7 +276,12 @@ class Connection:
         """Bytes taken; when fewer than given, a WRITABLE event follows."""
         view = ffi.from_buffer("uint8_t[]", data)
         taken = lib.rp_stream_write(
-            self._core.pointer, self._handle, stream, view, len(view), fin  # type: ignore[arg-type]
+            self._core.pointer,
+            self._handle,
+            stream,
+            view,
+            len(view),
+            fin,
         )
         return _checked(taken)
 
@@ -310,7 +320,10 @@ class Connection:
 
     def send_datagram(self, data: bytes) -> None:
         """Unreliable, at most one packet long; dropped when too many wait."""
-        if lib.rp_datagram_send(self._core.pointer, self._handle, data, len(data)) == lib.RP_E_MISUSE:
+        if (
+            lib.rp_datagram_send(self._core.pointer, self._handle, data, len(data))
+            == lib.RP_E_MISUSE
+        ):
             raise LocalError(f"a datagram of {len(data)} bytes does not fit one packet")
 
     def read_datagram(self) -> bytes | None:
@@ -354,7 +367,7 @@ class Core:
         seed: bytes,
         identity: bytes | None = None,
         listen: bool = False,
-        settings: Settings = Settings(),
+        settings: Settings = DEFAULTS,
         wall_offset: int = 0,
     ) -> None:
         self._pointer: CData | None = None
@@ -418,7 +431,7 @@ class Core:
         batch = list(datagrams)
         runs = ffi.new("rp_datagram[]", len(batch))
         keep = []
-        for run, (data, address) in zip(runs, batch, strict=True):  # type: ignore[call-overload]
+        for run, (data, address) in zip(runs, batch, strict=True):
             mutable = bytearray(data)  # the core opens packets in place
             view = ffi.from_buffer("uint8_t[]", mutable)
             keep.append((mutable, view))
@@ -465,9 +478,7 @@ class Core:
     def read(self, handle: int, stream: int, limit: int) -> tuple[bytes, bool]:
         """See Connection.read."""
         size = min(limit, _READ)
-        taken = lib.rp_stream_read(
-            self.pointer, handle, stream, self._read_buffer, size, self._fin
-        )
+        taken = lib.rp_stream_read(self.pointer, handle, stream, self._read_buffer, size, self._fin)
         _checked(taken)
         return bytes(ffi.buffer(self._read_buffer, taken)), bool(self._fin[0])
 
