@@ -342,8 +342,11 @@ void rp_conn_arm(rp_conn *c, uint64_t now) {
     rp_heap_update(&c->core->heap, &c->timers);
 }
 
+/* Often enough that three lost of ten either way still leave a dozen tries before the deadline. */
 static void call_again(rp_conn *c) {
+    enum { LONGEST_WAIT = 1000000 };
     c->handshake_wait = c->handshake_wait * 3 / 2;
+    if (c->handshake_wait > LONGEST_WAIT) c->handshake_wait = LONGEST_WAIT;
     c->handshake_due = true;
 }
 

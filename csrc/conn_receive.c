@@ -352,6 +352,7 @@ void rp_conn_receive(rp_conn *c, const rp_header *h, const rp_address *from, uin
     }
     bool newest = number >= c->replay.next;
     rp_replay_mark(&c->replay, number);
+    if (!c->packets_received) c->keys.first_received = number;
     c->packets_received++;
     c->bytes_received += size;
     c->last_received = now;

@@ -283,9 +283,12 @@ static void renew_keys(rp_conn *c, uint64_t now) {
         rp_conn_abort(c, RP_CODE_KEYS, "the keys are worn out", now);
         return;
     }
-    if (!c->initiator || c->ratchet_asked || !keys->acknowledged || keys->send_epoch != keys->receive_epoch)
+    bool due = packets >= config->rekey_packets || now - keys->started >= config->rekey_time;
+    if (!c->initiator || !due || c->ratchet_asked) return;
+    if (!keys->acknowledged || keys->send_epoch != keys->receive_epoch) {
+        if (!c->in_flight_packets) c->ping_due = true; /* one who only listens must ask for what it waits for */
         return;
-    if (packets < config->rekey_packets && now - keys->started < config->rekey_time) return;
+    }
     if (now - c->ratcheted_at >= config->ratchet_time) {
         ask_ratchet(c);
         return;

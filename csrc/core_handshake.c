@@ -59,7 +59,7 @@ static int call(rp_core *core, rp_conn *c, const rp_target *target) {
 }
 
 int64_t rp_core_connect(rp_core *core, const rp_target *target, uint64_t now) {
-    enum { FIRST_WAIT = 400000 };
+    enum { FIRST_WAIT = 300000 };
     core->now = now;
     if (target->pattern > RP_PATTERN_XXPSK3) return RP_E_MISUSE;
     rp_conn *c = rp_core_add_conn(core, &target->peer, true, now);
