@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from repram.errors import RepramError
 from repram.proto.connection import (
+    DEFAULTS,
     Address,
     Connection,
     Core,
@@ -37,7 +38,7 @@ class Duo:
     def __init__(
         self,
         *,
-        settings: Settings = Settings(),
+        settings: Settings = DEFAULTS,
         server_settings: Settings | None = None,
         client_identity: bytes | None = None,
         path: Filter = passes,

@@ -1,6 +1,7 @@
 """A session's trace: JSON lines that can be read, and nothing lost without a word."""
 
 import json
+from itertools import pairwise
 
 from repram.proto import trace
 from tests.proto.duo import Duo
@@ -16,7 +17,7 @@ def test_a_trace_tells_what_was_sent_and_acknowledged() -> None:
     names = [line["name"] for line in lines]
     assert names.count("transport:packet_sent") == mine.stats().packets_sent - before
     assert "recovery:packets_acked" in names
-    assert all(a["time"] <= b["time"] for a, b in zip(lines, lines[1:], strict=False))
+    assert all(a["time"] <= b["time"] for a, b in pairwise(lines))
 
 
 def test_records_that_nobody_reads_are_counted() -> None:
