@@ -40,23 +40,25 @@ bool rp_ack_received(rp_ack *ack, rp_arena *arena, uint64_t number, bool eliciti
 }
 
 size_t rp_ack_write(rp_ack *ack, uint8_t *out, size_t room, uint64_t now) {
-    enum { FIXED = 1 + 8 + 8 + 4 + 8 };
+    enum { ECN_MAX = 3 * 8, FIXED = 1 + 8 + 8 + 4 + 8 + ECN_MAX };
+    bool ecn = ack->ecn[0] || ack->ecn[1] || ack->ecn[2];
     if (!ack->any || !ack->received.count || room < FIXED) return 0;
     const rp_range *ranges = rp_ranges_items(&ack->received);
     uint32_t top = ack->received.count - 1;
     uint8_t *p = out, *end = out + room;
-    *p++ = RP_FRAME_ACK;
+    *p++ = ecn ? RP_FRAME_ACK_ECN : RP_FRAME_ACK;
     p = rp_varint_write(p, ranges[top].high - 1);
     p = rp_varint_write(p, now - ack->largest_time);
     uint8_t *count_at = p;
     p += 4;
     p = rp_varint_write(p, ranges[top].high - 1 - ranges[top].low);
     uint32_t count = 0;
-    for (uint32_t i = top; i-- > 0 && end - p >= 16; count++) {
+    for (uint32_t i = top; i-- > 0 && end - p >= 16 + ECN_MAX; count++) {
         p = rp_varint_write(p, ranges[i + 1].low - ranges[i].high - 1);
         p = rp_varint_write(p, ranges[i].high - 1 - ranges[i].low);
     }
     rp_store32(count_at, count | 0x80000000); /* the count as a 4-byte varint, known only now */
+    for (int i = 0; ecn && i < 3; i++) p = rp_varint_write(p, ack->ecn[i]);
     ack->waiting = 0;
     ack->due = false;
     ack->deadline = RP_NEVER;

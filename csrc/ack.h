@@ -14,6 +14,7 @@ typedef struct {
     uint64_t deadline;              /* when an ACK is due, or RP_NEVER */
     uint32_t waiting;               /* eliciting packets not acknowledged yet */
     bool any, due;
+    uint64_t ecn[3]; /* packets that arrived as ECT(0), ECT(1), CE */
 } rp_ack;
 
 void rp_ack_init(rp_ack *ack);

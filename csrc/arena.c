@@ -29,12 +29,14 @@ static uint8_t *pool_init(rp_pool *pool, uint8_t *memory, size_t object_size, ui
 
 /* calloc hands out pages that the system has not touched: a large arena costs nothing until used. */
 bool rp_arena_take(rp_arena *arena, const rp_arena_plan *plan) {
-    size_t stream_size = (plan->stream_size + 15) & ~(size_t)15, frame_size = (plan->frame_size + 15) & ~(size_t)15;
+    size_t stream_size = (plan->stream_size + 15) & ~(size_t)15,
+           frame_size = (plan->frame_size + 15) & ~(size_t)15;
     size_t total = (size_t)plan->blocks * RP_BLOCK_SIZE + (size_t)plan->pages * RP_PAGE_SIZE +
                    plan->streams * stream_size + plan->frames * frame_size + RP_BLOCK_SIZE;
     arena->memory = calloc(1, total);
     if (!arena->memory) return false;
-    uint8_t *p = (uint8_t *)(((uintptr_t)arena->memory + RP_BLOCK_SIZE - 1) & ~(uintptr_t)(RP_BLOCK_SIZE - 1));
+    uint8_t *p =
+        (uint8_t *)(((uintptr_t)arena->memory + RP_BLOCK_SIZE - 1) & ~(uintptr_t)(RP_BLOCK_SIZE - 1));
     p = pool_init(&arena->pages, p, RP_PAGE_SIZE, plan->pages);
     p = pool_init(&arena->blocks, p, RP_BLOCK_SIZE, plan->blocks);
     p = pool_init(&arena->streams, p, stream_size, plan->streams);
@@ -55,10 +57,6 @@ static uint64_t bytes(const rp_arena *arena, bool peak) {
     return sum;
 }
 
-uint64_t rp_arena_used(const rp_arena *arena) {
-    return bytes(arena, false);
-}
+uint64_t rp_arena_used(const rp_arena *arena) { return bytes(arena, false); }
 
-uint64_t rp_arena_peak(const rp_arena *arena) {
-    return bytes(arena, true);
-}
+uint64_t rp_arena_peak(const rp_arena *arena) { return bytes(arena, true); }

@@ -8,20 +8,20 @@
 /* What one ACK taught. */
 typedef struct {
     uint64_t now;
-    uint64_t acked;         /* bytes newly acknowledged */
-    uint64_t in_flight;     /* before this ACK */
-    uint64_t sent_time;     /* of the newest packet newly acknowledged */
+    uint64_t acked;     /* bytes newly acknowledged */
+    uint64_t in_flight; /* before this ACK */
+    uint64_t sent_time; /* of the newest packet newly acknowledged */
     uint64_t rtt, rtt_min, rtt_smoothed;
     uint64_t largest_acked, next_number; /* packet numbers: rounds are counted by them */
-    bool app_limited;       /* the window was not what held the sender back */
+    bool app_limited;                    /* the window was not what held the sender back */
 } rp_cc_ack;
 
 typedef struct {
-    uint64_t window, threshold;                 /* bytes; slow start below the threshold */
-    uint64_t recovery_start;                    /* losses of packets sent before it are one event */
-    uint64_t epoch_start;                       /* cubic: when the current curve began; 0 = none */
-    double window_max, k, window_est;           /* cubic, in bytes and seconds */
-    uint64_t round_end, round_rtt, last_round_rtt;  /* hystart++ */
+    uint64_t window, threshold;                    /* bytes; slow start below the threshold */
+    uint64_t recovery_start;                       /* losses of packets sent before it are one event */
+    uint64_t epoch_start;                          /* cubic: when the current curve began; 0 = none */
+    double window_max, k, window_est;              /* cubic, in bytes and seconds */
+    uint64_t round_end, round_rtt, last_round_rtt; /* hystart++ */
     uint32_t round_samples, css_rounds;
     uint64_t css_baseline;
     bool in_css, has_round;

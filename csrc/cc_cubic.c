@@ -11,16 +11,21 @@
 enum { INITIAL_SEGMENTS = 10, MIN_SEGMENTS = 2 };
 
 /* HyStart++: RTT thresholds in microseconds, and how slow the conservative phase is. */
-enum { RTT_SAMPLES = 8, MIN_THRESHOLD = 4000, MAX_THRESHOLD = 16000, THRESHOLD_DIVISOR = 8, CSS_GROWTH = 4, CSS_ROUNDS = 5 };
+enum {
+    RTT_SAMPLES = 8,
+    MIN_THRESHOLD = 4000,
+    MAX_THRESHOLD = 16000,
+    THRESHOLD_DIVISOR = 8,
+    CSS_GROWTH = 4,
+    CSS_ROUNDS = 5
+};
 
 static void init(rp_cc *cc, uint64_t now) {
     (void)now;
     cc->cubic = (rp_cubic){.window = INITIAL_SEGMENTS * cc->mtu, .threshold = UINT64_MAX};
 }
 
-static bool slow_start(const rp_cubic *c) {
-    return c->window < c->threshold;
-}
+static bool slow_start(const rp_cubic *c) { return c->window < c->threshold; }
 
 /* ---- HyStart++: leave slow start when a round's RTT has risen, before packets are lost ---- */
 
@@ -131,9 +136,7 @@ static void undo(rp_cc *cc) {
     c->undo_window = 0;
 }
 
-static uint64_t window(const rp_cc *cc) {
-    return cc->cubic.window;
-}
+static uint64_t window(const rp_cc *cc) { return cc->cubic.window; }
 
 /* A little above the window a round trip, so that pacing itself never is the limit. */
 static uint64_t rate(const rp_cc *cc, uint64_t rtt_smoothed) {

@@ -27,22 +27,24 @@ void rp_conn_init(rp_conn *c, rp_core *core, int64_t handle, const rp_address *p
     c->in_window = largest < 2 * RP_FIRST_WINDOW ? largest : 2 * RP_FIRST_WINDOW;
     c->in_limit = c->in_window;
     c->streams_granted = core->config.max_streams;
+    c->ecn = core->config.ecn;
+    c->ratcheted_at = now;
 }
 
-void rp_conn_use_keys(rp_conn *c, uint8_t suite, const rp_limits *theirs, uint64_t now) {
+void rp_conn_use_keys(rp_conn *c, uint8_t suite, const rp_limits *theirs, const uint8_t *reset_token,
+                      uint64_t now) {
     const rp_sodium *sodium = &c->core->sodium;
     uint8_t send[32], receive[32];
     rp_noise_finish(&c->handshake->noise, send, receive, c->handshake_hash);
-    c->keys.suite = suite;
-    rp_keys_derive(sodium, suite, send, &c->keys.send);
-    rp_keys_derive(sodium, suite, receive, &c->keys.receive);
+    rp_keys_start(&c->keys, sodium, suite, send, receive, c->sent.next, now);
     sodium->memzero(send, sizeof send);
     sodium->memzero(receive, sizeof receive);
     c->theirs = *theirs;
     c->out_limit = theirs->session_window;
     c->streams_allowed = theirs->max_streams;
     if (theirs->max_datagram < c->mtu) c->mtu = (uint16_t)theirs->max_datagram;
-    (void)now;
+    memcpy(c->reset_token, reset_token, RP_RESET_TOKEN_SIZE);
+    rp_core_index_remote(c->core, c);
 }
 
 static void return_handshake(rp_conn *c) {
@@ -58,15 +60,18 @@ void rp_conn_establish(rp_conn *c, uint64_t now) {
     if (!c->loss.sampled && now > c->handshake_started)
         rp_loss_sample(&c->loss, now - c->handshake_started, 0, 0, now);
     c->loss.sampled = false; /* a first guess only: the first packet's own sample replaces it */
+    bool confirm = rp_pattern_is_xx(c->handshake->pattern);
     return_handshake(c);
+    rp_core_settled(c->core, c);
     c->core->counters.handshakes_completed++;
     rp_conn_event(c, c->initiator ? RP_EVENT_CONNECTED : RP_EVENT_ACCEPTED);
-    if (c->initiator) c->ping_due = true; /* the responder waits for a first packet that verifies */
+    if (c->initiator != confirm)
+        c->ping_due = true; /* the other side waits for a first packet that verifies */
+    c->observed_due = !c->initiator;
+    rp_trace_add(&c->trace, now, RP_TRACE_STATE, c->state, 0);
 }
 
-bool rp_conn_open(const rp_conn *c) {
-    return c->state == RP_ESTABLISHED;
-}
+bool rp_conn_open(const rp_conn *c) { return c->state == RP_ESTABLISHED; }
 
 static void clear_streams(rp_conn *c) {
     while (c->all.first) {
@@ -88,20 +93,22 @@ static void release(rp_conn *c) {
     clear_streams(c);
     rp_sent_clear(&c->sent, &c->core->arena);
     rp_ack_clear(&c->ack, &c->core->arena);
+    rp_fifo_clear(&c->datagrams_out, &c->core->arena);
+    rp_fifo_clear(&c->datagrams_in, &c->core->arena);
     return_handshake(c);
     c->in_flight = c->in_flight_packets = 0;
 }
 
-static bool seen_by_application(const rp_conn *c) {
-    return c->initiator || c->state == RP_ESTABLISHED;
-}
+static bool seen_by_application(const rp_conn *c) { return c->initiator || c->state == RP_ESTABLISHED; }
 
 static void ended(rp_conn *c, rp_state state, uint8_t cause, uint64_t code, uint64_t now) {
     bool tell = seen_by_application(c);
     c->closed_cause = cause;
     c->close_code = code;
     release(c);
+    rp_core_settled(c->core, c);
     c->state = (uint8_t)state;
+    rp_trace_add(&c->trace, now, RP_TRACE_STATE, c->state, code);
     for (int i = 0; i < RP_TIMERS; i++) c->timers.at[i] = RP_NEVER;
     if (state != RP_DEAD) c->timers.at[RP_TIMER_DRAIN] = now + 3 * rp_loss_pto(&c->loss, RP_MAX_ACK_DELAY);
     rp_heap_update(&c->core->heap, &c->timers);
@@ -111,7 +118,8 @@ static void ended(rp_conn *c, rp_state state, uint8_t cause, uint64_t code, uint
         rp_core_forget(c->core, c);
 }
 
-void rp_conn_close(rp_conn *c, uint8_t cause, uint64_t code, const uint8_t *reason, size_t size, uint64_t now) {
+void rp_conn_close(rp_conn *c, uint8_t cause, uint64_t code, const uint8_t *reason, size_t size,
+                   uint64_t now) {
     if (c->state >= RP_CLOSING) return;
     if (c->state != RP_ESTABLISHED) {
         rp_conn_end(c, cause, code, now);
@@ -131,12 +139,13 @@ void rp_conn_abort(rp_conn *c, uint64_t code, const char *reason, uint64_t now) 
 
 void rp_conn_end(rp_conn *c, uint8_t cause, uint64_t code, uint64_t now) {
     if (c->state >= RP_CLOSING) return;
-    if (c->state == RP_CALLING) c->core->counters.handshakes_failed++;
+    if (c->state <= RP_CONFIRMING) c->core->counters.handshakes_failed++;
     ended(c, cause == RP_CLOSED_BY_PEER ? RP_DRAINING : RP_DEAD, cause, code, now);
 }
 
 void rp_conn_free(rp_conn *c) {
     release(c);
+    rp_trace_stop(&c->trace, &c->core->arena);
     rp_heap_remove(&c->core->heap, &c->timers);
     c->core->sodium.memzero(c, sizeof *c);
 }
@@ -238,7 +247,7 @@ void rp_conn_stream_event(rp_conn *c, rp_stream *stream, uint8_t kind) {
 }
 
 void rp_conn_event(rp_conn *c, uint8_t kind) {
-    c->events |= (uint8_t)(1 << kind);
+    c->events |= (uint16_t)(1 << kind);
     rp_core_eventful(c->core, c);
 }
 
@@ -246,6 +255,29 @@ uint64_t rp_conn_send_room(const rp_conn *c) {
     uint64_t room = 2 * c->cc.table->window(&c->cc);
     if (room < RP_SEND_BUFFER) room = RP_SEND_BUFFER;
     return room < RP_MAX_STREAM_WINDOW ? room : RP_MAX_STREAM_WINDOW;
+}
+
+/* ---- the peer has moved: nothing is known of the new path ---- */
+
+void rp_conn_migrate(rp_conn *c, uint64_t now) {
+    uint64_t rtt = now - c->path.asked_at;
+    c->peer = c->path.address;
+    c->path.active = false;
+    c->path.again_at = 0;
+    c->migrations++;
+    c->core->counters.migrations++;
+    rp_loss_init(&c->loss);
+    rp_loss_sample(&c->loss, rtt, 0, 0, now);
+    c->loss.sampled = false; /* a first guess, as after a handshake */
+    rp_cc_init(&c->cc, c->core->config.controller, c->mtu, now);
+    rp_pacer_init(&c->pacer, c->mtu, now);
+    c->episode_lost = 0;
+    c->ecn = c->core->config.ecn;
+    c->observed_due = true;
+    rp_conn_event(c, RP_EVENT_ADDRESS);
+    rp_trace_add(&c->trace, now, RP_TRACE_PATH, 2, rtt);
+    if (c->in_flight_packets) rp_conn_probe(c, now); /* what went to the old address is gone */
+    c->loss.pto_count = 0;
 }
 
 /* ---- credit: a window that is used up within two round trips is too small ---- */
@@ -294,6 +326,7 @@ static void arm_established(rp_conn *c) {
     at[RP_TIMER_HANDSHAKE] = RP_NEVER;
     at[RP_TIMER_LOSS] = loss_deadline(c);
     at[RP_TIMER_ACK] = c->ack.deadline;
+    at[RP_TIMER_PATH] = c->path.active && c->path.again_at ? c->path.again_at : RP_NEVER;
     at[RP_TIMER_PACE] = c->pace_at ? c->pace_at : RP_NEVER;
     at[RP_TIMER_IDLE] = idle ? c->last_received + idle : RP_NEVER;
     uint64_t heard = c->last_received > c->last_eliciting ? c->last_received : c->last_eliciting;
@@ -304,13 +337,16 @@ void rp_conn_arm(rp_conn *c, uint64_t now) {
     (void)now;
     if (c->state <= RP_ANSWERED)
         c->timers.at[RP_TIMER_HANDSHAKE] = c->handshake_started + c->core->config.handshake_timeout;
-    if (c->state == RP_CALLING) c->timers.at[RP_TIMER_LOSS] = c->last_eliciting + c->handshake_wait;
+    if (c->state <= RP_CONFIRMING) c->timers.at[RP_TIMER_LOSS] = c->last_eliciting + c->handshake_wait;
     if (c->state == RP_ESTABLISHED) arm_established(c);
     rp_heap_update(&c->core->heap, &c->timers);
 }
 
+/* Often enough that three lost of ten either way still leave a dozen tries before the deadline. */
 static void call_again(rp_conn *c) {
+    enum { LONGEST_WAIT = 1000000 };
     c->handshake_wait = c->handshake_wait * 3 / 2;
+    if (c->handshake_wait > LONGEST_WAIT) c->handshake_wait = LONGEST_WAIT;
     c->handshake_due = true;
 }
 
@@ -334,6 +370,7 @@ static void established_timeout(rp_conn *c, uint64_t now) {
     if (at[RP_TIMER_ACK] <= now) c->ack.due = true;
     if (at[RP_TIMER_PACE] <= now) c->pace_at = 0;
     if (at[RP_TIMER_KEEP_ALIVE] <= now) c->ping_due = true;
+    if (at[RP_TIMER_PATH] <= now) rp_path_timeout(&c->path);
 }
 
 void rp_conn_timeout(rp_conn *c, uint64_t now) {
@@ -341,6 +378,7 @@ void rp_conn_timeout(rp_conn *c, uint64_t now) {
     const uint64_t *at = c->timers.at;
     switch (c->state) {
     case RP_CALLING:
+    case RP_CONFIRMING:
     case RP_ANSWERED:
         if (at[RP_TIMER_HANDSHAKE] <= now)
             handshake_over(c, now);

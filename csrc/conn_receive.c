@@ -4,11 +4,10 @@
 #include "conn.h"
 #include "core.h"
 
-/* ---- frames: each handler returns 0, RP_E_MEMORY (the packet counts as not received), or a RP_CODE_* ---- */
+/* ---- frames: each handler returns 0, RP_E_MEMORY (the packet counts as not received), or a RP_CODE_* ----
+ */
 
-static bool ours(const rp_conn *c, uint64_t id) {
-    return (id & 1) == (c->initiator ? 0 : 1);
-}
+static bool ours(const rp_conn *c, uint64_t id) { return (id & 1) == (c->initiator ? 0 : 1); }
 
 /* Opens the stream, and those below it that have not been seen, as the peer has. Null is no error
  * when *code is 0: the stream has come and gone. */
@@ -25,7 +24,8 @@ static rp_stream *peer_stream(rp_conn *c, uint64_t id, int *code) {
         return NULL;
     }
     while (c->peer_streams_opened <= id / 2) {
-        stream = rp_conn_add_stream(c, 2 * c->peer_streams_opened + (c->initiator ? 1 : 0), RP_PRIORITIES / 2);
+        stream =
+            rp_conn_add_stream(c, 2 * c->peer_streams_opened + (c->initiator ? 1 : 0), RP_PRIORITIES / 2);
         if (!stream) {
             *code = RP_E_MEMORY;
             return NULL;
@@ -56,7 +56,8 @@ static int on_stream(rp_conn *c, const rp_frame *f, uint64_t now) {
     if (code) return code;
     c->in_total += s->in_highest - highest;
     if (s->stopped) rp_conn_consumed(c, s, rp_stream_discard(s, &c->core->arena), now);
-    if (rp_stream_readable(s) && !(was_readable && s->has_event)) rp_conn_stream_event(c, s, RP_EVENT_READABLE);
+    if (rp_stream_readable(s) && !(was_readable && s->has_event))
+        rp_conn_stream_event(c, s, RP_EVENT_READABLE);
     rp_conn_drop_stream(c, s);
     return 0;
 }
@@ -120,9 +121,76 @@ static int on_close(rp_conn *c, const rp_frame *f, uint64_t now) {
     return 0;
 }
 
-static int on_frame(rp_conn *c, const rp_frame *f, uint64_t now) {
+static int on_path_challenge(rp_conn *c, const rp_frame *f, const rp_address *from) {
+    memcpy(c->response, f->data, sizeof c->response);
+    c->response_to = *from;
+    c->response_due = true;
+    return 0;
+}
+
+static int on_path_response(rp_conn *c, const rp_frame *f, uint64_t now) {
+    if (rp_path_answers(&c->path, f->data)) rp_conn_migrate(c, now);
+    return 0;
+}
+
+static int on_observed_address(rp_conn *c, const rp_frame *f) {
+    memcpy(c->observed.ip, f->data, sizeof c->observed.ip);
+    c->observed.port = rp_load16(f->data + sizeof c->observed.ip);
+    c->has_observed = true;
+    rp_conn_event(c, RP_EVENT_ADDRESS);
+    return 0;
+}
+
+static int on_datagram(rp_conn *c, const rp_frame *f) {
+    if (rp_fifo_put(&c->datagrams_in, &c->core->arena, f->data, f->size))
+        rp_conn_event(c, RP_EVENT_DATAGRAM);
+    else
+        c->core->counters.datagram_frames_dropped++;
+    return 0;
+}
+
+/* ---- the ratchet: the initiator asks with a fresh key, the responder answers with one, and both mix
+ * the shared secret into the next epochs; the initiator then changes to one at once ---- */
+
+static bool mix_shared(rp_conn *c, const uint8_t *theirs) {
+    uint8_t shared[32];
+    bool ok = rp_dh_ok(&c->core->sodium, c->ratchet_private, theirs, shared);
+    if (ok) rp_keys_mix(&c->keys, &c->core->sodium, shared);
+    c->core->sodium.memzero(shared, sizeof shared);
+    c->core->sodium.memzero(c->ratchet_private, sizeof c->ratchet_private);
+    if (ok) c->core->counters.ratchets++;
+    return ok;
+}
+
+static int answer_ratchet(rp_conn *c, const uint8_t *theirs) {
+    if (memcmp(theirs, c->ratchet_peer, 32) != 0) { /* otherwise it is the same question again */
+        memcpy(c->ratchet_peer, theirs, 32);
+        rp_core_random(c->core, c->ratchet_private, 32);
+        c->core->sodium.scalarmult_base(c->ratchet_public, c->ratchet_private);
+        if (!mix_shared(c, theirs)) return RP_CODE_KEYS;
+    }
+    c->ratchet_due = true;
+    return 0;
+}
+
+static int on_ratchet(rp_conn *c, const rp_frame *f, uint64_t now) {
+    bool answer = f->data[0];
+    if (answer != c->initiator || f->data[0] > 1) return RP_CODE_KEYS;
+    if (!c->initiator) return answer_ratchet(c, f->data + 1);
+    if (!c->ratchet_asked) return 0;
+    c->ratchet_asked = c->ratchet_due = false;
+    c->ratcheted_at = now;
+    if (!mix_shared(c, f->data + 1)) return RP_CODE_KEYS;
+    rp_keys_update(&c->keys, &c->core->sodium, c->sent.next, now);
+    c->core->counters.key_updates++;
+    c->ping_due = true;
+    return 0;
+}
+
+static int on_frame(rp_conn *c, const rp_frame *f, const rp_address *from, uint64_t now) {
     switch (f->type) {
     case RP_FRAME_ACK:
+    case RP_FRAME_ACK_ECN:
         return rp_conn_acked(c, f, now);
     case RP_FRAME_STREAM:
     case RP_FRAME_STREAM_FIN:
@@ -139,22 +207,34 @@ static int on_frame(rp_conn *c, const rp_frame *f, uint64_t now) {
         return on_max_streams(c, f);
     case RP_FRAME_CLOSE:
         return on_close(c, f, now);
+    case RP_FRAME_PATH_CHALLENGE:
+        return on_path_challenge(c, f, from);
+    case RP_FRAME_PATH_RESPONSE:
+        return on_path_response(c, f, now);
+    case RP_FRAME_OBSERVED_ADDRESS:
+        return on_observed_address(c, f);
+    case RP_FRAME_DATAGRAM:
+        return on_datagram(c, f);
+    case RP_FRAME_RATCHET:
+        return on_ratchet(c, f, now);
     default: /* PADDING, PING */
         return 0;
     }
 }
 
 static bool is_eliciting(uint8_t type) {
-    return type != RP_FRAME_ACK && type != RP_FRAME_PADDING && type != RP_FRAME_CLOSE;
+    return type != RP_FRAME_ACK && type != RP_FRAME_ACK_ECN && type != RP_FRAME_PADDING &&
+           type != RP_FRAME_CLOSE;
 }
 
-static int read_frames(rp_conn *c, const uint8_t *text, size_t size, bool *eliciting, uint64_t now) {
+static int read_frames(rp_conn *c, const uint8_t *text, size_t size, const rp_address *from, bool *eliciting,
+                       uint64_t now) {
     *eliciting = false;
     for (size_t at = 0; at < size && c->state == RP_ESTABLISHED;) {
         rp_frame frame;
         int64_t used = rp_frame_read(text + at, size - at, &frame);
         if (used < 0) return RP_CODE_FRAME;
-        int code = on_frame(c, &frame, now);
+        int code = on_frame(c, &frame, from, now);
         if (code) return code;
         *eliciting |= is_eliciting(frame.type);
         at += (size_t)used;
@@ -164,27 +244,71 @@ static int read_frames(rp_conn *c, const uint8_t *text, size_t size, bool *elici
 
 static const char *describe(int code) {
     switch (code) {
-    case RP_CODE_FRAME: return "a frame does not parse";
-    case RP_CODE_FLOW: return "more bytes than were granted";
-    case RP_CODE_STREAM_LIMIT: return "more streams than were granted";
-    case RP_CODE_STREAM_STATE: return "a frame for a stream that was never opened";
-    case RP_CODE_FINAL_SIZE: return "a stream changed its final size";
-    case RP_CODE_ACK: return "an acknowledgement of a packet that was never sent";
-    default: return "";
+    case RP_CODE_FRAME:
+        return "a frame does not parse";
+    case RP_CODE_FLOW:
+        return "more bytes than were granted";
+    case RP_CODE_STREAM_LIMIT:
+        return "more streams than were granted";
+    case RP_CODE_STREAM_STATE:
+        return "a frame for a stream that was never opened";
+    case RP_CODE_FINAL_SIZE:
+        return "a stream changed its final size";
+    case RP_CODE_KEYS:
+        return "a key change out of turn";
+    case RP_CODE_ACK:
+        return "an acknowledgement of a packet that was never sent";
+    default:
+        return "";
     }
 }
 
 /* ---- the packet ---- */
 
-static bool open_packet(rp_conn *c, const rp_header *h, uint64_t number, uint8_t *datagram, size_t size) {
+static bool open_packet(rp_conn *c, const rp_header *h, uint64_t number, uint8_t *datagram, size_t size,
+                        uint64_t now) {
     uint8_t ad[RP_AAD_SIZE];
-    bool phase = h->flags & RP_FLAG_PHASE;
-    if (phase != (bool)(c->keys.epoch & 1)) return false;
+    uint32_t epoch;
+    rp_key_choice choice = rp_keys_choose(&c->keys, h->flags & RP_FLAG_PHASE, number, now);
+    if (choice == RP_KEY_NONE) return false;
+    const rp_packet_key *key = rp_keys_chosen(&c->keys, choice, &epoch);
     memcpy(ad, datagram, 16);
     ad[16] = RP_VERSION_1;
-    rp_store32(ad + 17, c->keys.epoch);
-    return rp_aead_open(&c->core->sodium, c->keys.suite, &c->keys.receive, number, ad, sizeof ad,
-                        datagram + RP_HEADER_SIZE, size - RP_HEADER_SIZE, datagram + RP_HEADER_SIZE);
+    rp_store32(ad + 17, epoch);
+    if (!rp_aead_open(&c->core->sodium, c->keys.suite, key, number, ad, sizeof ad, datagram + RP_HEADER_SIZE,
+                      size - RP_HEADER_SIZE, datagram + RP_HEADER_SIZE))
+        return false;
+    if (choice != RP_KEY_NEXT) return true;
+    uint64_t keep = now + 3 * rp_loss_pto(&c->loss, RP_MAX_ACK_DELAY);
+    rp_keys_follow(&c->keys, &c->core->sodium, number, c->sent.next, keep, now);
+    c->core->counters.key_updates++;
+    rp_trace_add(&c->trace, now, RP_TRACE_KEYS, c->keys.send_epoch, c->keys.receive_epoch);
+    return true;
+}
+
+static void failed_tag(rp_conn *c, uint64_t now) {
+    c->core->counters.dropped_auth++;
+    if (++c->keys.failed_tags >= RP_FAILED_TAGS_LIMIT)
+        rp_conn_abort(c, RP_CODE_KEYS, "too many forged packets", now);
+}
+
+/* Only the newest packet tells where the peer is: an older one may have been held back, or copied. */
+static void notice_address(rp_conn *c, const rp_address *from, size_t size, uint64_t now) {
+    if (rp_address_equal(from, &c->peer)) {
+        c->path.active = false;
+        c->path.again_at = 0;
+        return;
+    }
+    if (!rp_path_seen(&c->path, from, size)) return;
+    rp_core_random(c->core, c->path.challenge, sizeof c->path.challenge);
+    rp_trace_add(&c->trace, now, RP_TRACE_PATH, 1, 0);
+}
+
+static void count_ecn(rp_conn *c, uint8_t ecn) {
+    enum { ECT1 = 1, ECT0 = 2, CE = 3 };
+    c->ack.ecn[0] += ecn == ECT0;
+    c->ack.ecn[1] += ecn == ECT1;
+    c->ack.ecn[2] += ecn == CE;
 }
 
 /* CLOSE is repeated to a peer that goes on talking, ever more rarely. */
@@ -195,9 +319,10 @@ static void answer_after_close(rp_conn *c) {
     rp_core_ready(c->core, c);
 }
 
-static void apply(rp_conn *c, uint64_t number, const uint8_t *text, size_t size, uint64_t now) {
+static void apply(rp_conn *c, uint64_t number, const uint8_t *text, size_t size, const rp_address *from,
+                  uint64_t now) {
     bool eliciting;
-    int code = read_frames(c, text, size, &eliciting, now);
+    int code = read_frames(c, text, size, from, &eliciting, now);
     if (c->state != RP_ESTABLISHED) return;
     if (code == RP_E_MEMORY) { /* as if lost: the peer sends its frames again */
         c->core->counters.dropped_memory++;
@@ -208,10 +333,10 @@ static void apply(rp_conn *c, uint64_t number, const uint8_t *text, size_t size,
     }
 }
 
-void rp_conn_receive(rp_conn *c, const rp_header *h, uint8_t *datagram, size_t size, uint8_t ecn, uint64_t now) {
+void rp_conn_receive(rp_conn *c, const rp_header *h, const rp_address *from, uint8_t *datagram, size_t size,
+                     uint8_t ecn, uint64_t now) {
     rp_counters *counters = &c->core->counters;
-    (void)ecn;
-    if (c->state == RP_CALLING || c->state >= RP_DRAINING) {
+    if (!c->keys.suite || c->state >= RP_DRAINING) {
         counters->dropped_state++;
         return;
     }
@@ -221,19 +346,24 @@ void rp_conn_receive(rp_conn *c, const rp_header *h, uint8_t *datagram, size_t s
         counters->dropped_replay++;
         return;
     }
-    if (size < RP_HEADER_SIZE + tag || !open_packet(c, h, number, datagram, size)) {
-        counters->dropped_auth++;
+    if (size < RP_HEADER_SIZE + tag || !open_packet(c, h, number, datagram, size, now)) {
+        failed_tag(c, now);
         return;
     }
+    bool newest = number >= c->replay.next;
     rp_replay_mark(&c->replay, number);
+    if (!c->packets_received) c->keys.first_received = number;
     c->packets_received++;
     c->bytes_received += size;
     c->last_received = now;
+    rp_trace_add(&c->trace, now, RP_TRACE_RECEIVED, number, size);
     if (c->state == RP_CLOSING) {
         answer_after_close(c);
         return;
     }
-    if (c->state == RP_ANSWERED) rp_conn_establish(c, now);
-    apply(c, number, datagram + RP_HEADER_SIZE, size - RP_HEADER_SIZE - tag, now);
+    if (c->state != RP_ESTABLISHED) rp_conn_establish(c, now);
+    if (newest) notice_address(c, from, size, now);
+    count_ecn(c, ecn);
+    apply(c, number, datagram + RP_HEADER_SIZE, size - RP_HEADER_SIZE - tag, from, now);
     rp_core_ready(c->core, c);
 }

@@ -16,8 +16,7 @@ static void frame_acked(rp_conn *c, const rp_sent_frame *frame) {
             rp_stream_frame_acked(stream, &c->core->arena, frame);
         else
             stream->reset_acked = true;
-        if (stream->write_blocked &&
-            stream->out_end - stream->out_acked <= rp_conn_send_room(c) / 2) {
+        if (stream->write_blocked && stream->out_end - stream->out_acked <= rp_conn_send_room(c) / 2) {
             stream->write_blocked = false;
             rp_conn_stream_event(c, stream, RP_EVENT_WRITABLE);
         }
@@ -34,8 +33,12 @@ static void frame_lost(rp_conn *c, const rp_sent_frame *frame) {
     c->core->counters.retransmitted_frames++;
     if (frame->type == RP_FRAME_MAX_DATA) c->max_data_due = true;
     if (frame->type == RP_FRAME_MAX_STREAMS) c->max_streams_due = true;
-    rp_stream *stream = rp_core_find_stream(c->core, c, frame->stream);
-    if (!stream || frame->type == RP_FRAME_MAX_DATA || frame->type == RP_FRAME_MAX_STREAMS) return;
+    if (frame->type == RP_FRAME_OBSERVED_ADDRESS) c->observed_due = true;
+    if (frame->type == RP_FRAME_RATCHET) c->ratchet_due = true;
+    bool of_stream = frame->type >= RP_FRAME_STREAM || frame->type == RP_FRAME_RESET_STREAM ||
+                     frame->type == RP_FRAME_STOP || frame->type == RP_FRAME_MAX_STREAM_DATA;
+    rp_stream *stream = of_stream ? rp_core_find_stream(c->core, c, frame->stream) : NULL;
+    if (!stream) return;
     if (frame->type == RP_FRAME_STREAM) {
         rp_stream_frame_lost(stream, &c->core->arena, frame);
         c->retransmitted_bytes += frame->size;
@@ -56,15 +59,19 @@ static void leave_flight(rp_conn *c, const rp_sent_packet *packet) {
 typedef struct {
     rp_cc_ack cc;
     uint64_t newest, newest_sent; /* the largest number newly acknowledged, and when it left */
+    uint64_t ecn_packets;         /* newly acknowledged ones that left with a mark */
     bool any, newest_eliciting;
 } rp_ack_result;
 
-static void spurious(rp_conn *c, uint64_t number, const rp_sent_packet *packet, uint64_t largest, uint64_t now) {
+static void spurious(rp_conn *c, uint64_t number, const rp_sent_packet *packet, uint64_t largest,
+                     uint64_t now) {
     bool by_time = now - packet->time > rp_loss_delay(&c->loss);
     rp_loss_spurious(&c->loss, largest - number, by_time);
     c->spurious++;
     c->core->counters.spurious++;
-    if (c->episode_lost && --c->episode_lost == 0) c->cc.table->undo(&c->cc);
+    if (!c->episode_lost || --c->episode_lost) return;
+    c->cc.table->undo(&c->cc); /* not one loss of that reduction was real */
+    c->core->counters.undone_reductions++;
 }
 
 static void packet_acked(rp_conn *c, uint64_t number, rp_sent_packet *packet, uint64_t largest,
@@ -73,6 +80,7 @@ static void packet_acked(rp_conn *c, uint64_t number, rp_sent_packet *packet, ui
         leave_flight(c, packet);
         result->cc.acked += packet->size;
         c->delivered += packet->size;
+        result->ecn_packets += packet->ecn;
         if (!result->any || number > result->newest) {
             result->newest = number;
             result->newest_sent = packet->time;
@@ -104,6 +112,23 @@ static void range_acked(rp_conn *c, uint64_t low, uint64_t high, uint64_t larges
     }
 }
 
+/* Marks count as congestion; a path that loses or invents them is not trusted with them (RFC 9000, 13.4.2).
+ */
+static void heed_ecn(rp_conn *c, const rp_frame *ack, const rp_ack_result *result, uint64_t now) {
+    if (!c->ecn || !result->any) return;
+    uint64_t before = c->ecn_seen[0] + c->ecn_seen[2], counted = ack->ecn[0] + ack->ecn[2];
+    uint64_t marks = ack->ecn[2] > c->ecn_seen[2] ? ack->ecn[2] - c->ecn_seen[2] : 0;
+    if (counted < before + result->ecn_packets || counted > c->packets_sent) {
+        c->ecn = false;
+        return;
+    }
+    for (int i = 0; i < 3; i++) c->ecn_seen[i] = ack->ecn[i];
+    if (!marks) return;
+    c->ecn_marks += marks;
+    c->core->counters.ecn_marks += marks;
+    if (c->cc.table->lost(&c->cc, 0, result->newest_sent, now)) c->episode_lost = 0;
+}
+
 int rp_conn_acked(rp_conn *c, const rp_frame *ack, uint64_t now) {
     rp_ack_result result = {.cc = {.now = now, .in_flight = c->in_flight}};
     rp_ack_cursor cursor;
@@ -115,7 +140,9 @@ int rp_conn_acked(rp_conn *c, const rp_frame *ack, uint64_t now) {
         if (high < c->sent.base) break;
         range_acked(c, low, high, ack->ack_largest, &result, now);
     }
-    if (!c->any_acked || ack->ack_largest > c->largest_acked) c->largest_acked = ack->ack_largest;
+    bool newer = !c->any_acked || ack->ack_largest > c->largest_acked;
+    if (newer) c->largest_acked = ack->ack_largest;
+    if (ack->ack_largest >= c->keys.first_sent) c->keys.acknowledged = true;
     c->any_acked = true;
     if (result.any) {
         if (result.newest == ack->ack_largest && result.newest_eliciting)
@@ -128,6 +155,9 @@ int rp_conn_acked(rp_conn *c, const rp_frame *ack, uint64_t now) {
         result.cc.largest_acked = c->largest_acked;
         result.cc.next_number = c->sent.next;
         c->cc.table->acked(&c->cc, &result.cc);
+        if (newer) heed_ecn(c, ack, &result, now);
+        rp_trace_add(&c->trace, now, RP_TRACE_ACKED, ack->ack_largest, c->loss.smoothed);
+        rp_trace_add(&c->trace, now, RP_TRACE_WINDOW, c->cc.table->window(&c->cc), c->in_flight);
     }
     rp_conn_detect_lost(c, now);
     uint64_t keep = 3 * rp_loss_pto(&c->loss, RP_MAX_ACK_DELAY);
@@ -144,7 +174,9 @@ typedef struct {
     bool any, in_run;
 } rp_loss_result;
 
-static void packet_lost(rp_conn *c, uint64_t number, rp_sent_packet *packet, rp_loss_result *result) {
+static void packet_lost(rp_conn *c, uint64_t number, rp_sent_packet *packet, rp_loss_result *result,
+                        uint64_t now) {
+    rp_trace_add(&c->trace, now, RP_TRACE_LOST, number, packet->size);
     rp_sent_set_state(&c->sent, number, packet, RP_SENT_LOST);
     leave_flight(c, packet);
     c->packets_lost++;
@@ -192,7 +224,7 @@ void rp_conn_detect_lost(rp_conn *c, uint64_t now) {
             c->loss_at = packet->time + delay;
             break;
         }
-        packet_lost(c, number, packet, &result);
+        packet_lost(c, number, packet, &result, now);
     }
     c->loss_scan = number;
     if (result.any) respond(c, &result, c->packets_lost - before, now);
@@ -201,8 +233,8 @@ void rp_conn_detect_lost(rp_conn *c, uint64_t now) {
 /* Silence: repeat the oldest frames still in the air, in packets that may pass the window. */
 void rp_conn_probe(rp_conn *c, uint64_t now) {
     enum { PROBES = 2 };
-    (void)now;
     c->loss.pto_count++;
+    rp_trace_add(&c->trace, now, RP_TRACE_PTO, c->loss.pto_count, 0);
     c->ptos++;
     c->core->counters.ptos++;
     c->probes = PROBES;

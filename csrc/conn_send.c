@@ -13,9 +13,7 @@ typedef struct {
     bool eliciting;
 } rp_writer;
 
-static size_t room(const rp_writer *w) {
-    return (size_t)(w->end - w->p);
-}
+static size_t room(const rp_writer *w) { return (size_t)(w->end - w->p); }
 
 /* Remembers a frame so that it can be repeated. */
 static void remember(rp_conn *c, rp_writer *w, const rp_sent_frame *frame) {
@@ -53,10 +51,43 @@ static void put_ack(rp_conn *c, rp_writer *w, uint64_t now) {
     remember(c, w, &(rp_sent_frame){.type = RP_FRAME_ACK, .offset = c->ack.largest});
 }
 
+static void put_observed(rp_conn *c, rp_writer *w) {
+    *w->p++ = RP_FRAME_OBSERVED_ADDRESS;
+    memcpy(w->p, c->peer.ip, sizeof c->peer.ip);
+    rp_store16(w->p + sizeof c->peer.ip, c->peer.port);
+    w->p += RP_OBSERVED_SIZE;
+    w->eliciting = true;
+    remember(c, w, &(rp_sent_frame){.type = RP_FRAME_OBSERVED_ADDRESS});
+}
+
+static void put_ratchet(rp_conn *c, rp_writer *w) {
+    *w->p++ = RP_FRAME_RATCHET;
+    *w->p++ = !c->initiator;
+    memcpy(w->p, c->ratchet_public, 32);
+    w->p += 32;
+    w->eliciting = true;
+    remember(c, w, &(rp_sent_frame){.type = RP_FRAME_RATCHET});
+}
+
 static void put_control(rp_conn *c, rp_writer *w) {
     if (c->max_data_due) put_value(c, w, RP_FRAME_MAX_DATA, c->in_limit);
     if (c->max_streams_due) put_value(c, w, RP_FRAME_MAX_STREAMS, c->streams_granted);
-    c->max_data_due = c->max_streams_due = false;
+    if (c->observed_due) put_observed(c, w);
+    if (c->ratchet_due) put_ratchet(c, w);
+    c->max_data_due = c->max_streams_due = c->observed_due = c->ratchet_due = false;
+}
+
+static void put_datagrams(rp_conn *c, rp_writer *w) {
+    enum { HEAD = 3 };
+    while (!rp_fifo_empty(&c->datagrams_out)) {
+        size_t size = rp_fifo_next_size(&c->datagrams_out);
+        if (room(w) < HEAD + size) return;
+        *w->p++ = RP_FRAME_DATAGRAM;
+        rp_store16(w->p, (uint16_t)size);
+        rp_fifo_take(&c->datagrams_out, &c->core->arena, w->p + 2, size);
+        w->p += 2 + size;
+        w->eliciting = true;
+    }
 }
 
 static void put_ping(rp_writer *w) {
@@ -79,9 +110,7 @@ static void put_stream_control(rp_conn *c, rp_writer *w, rp_stream *s) {
     s->reset_due = s->stop_due = s->credit_due = false;
 }
 
-static uint64_t session_credit(const rp_conn *c) {
-    return c->out_limit - c->out_total;
-}
+static uint64_t session_credit(const rp_conn *c) { return c->out_limit - c->out_total; }
 
 /* Returns false when this packet has no room for another frame of the stream. */
 static bool put_stream_data(rp_conn *c, rp_writer *w, rp_stream *s) {
@@ -110,7 +139,8 @@ static void await_credit(rp_conn *c, rp_stream *s) {
     c->awaiting_credit.last = s;
 }
 
-/* Where the stream stands after its turn: done for now, held by the session's credit, or behind the others. */
+/* Where the stream stands after its turn: done for now, held by the session's credit, or behind the others.
+ */
 static void requeue(rp_conn *c, rp_stream *s) {
     bool more = rp_stream_has_repeat(s) || rp_stream_has_new(s);
     bool held = more && !rp_stream_has_repeat(s) && !session_credit(c) && s->out_next < s->out_end;
@@ -126,7 +156,8 @@ static bool put_stream(rp_conn *c, rp_writer *w, rp_stream *s) {
     put_stream_control(c, w, s);
     uint8_t *before = w->p;
     bool fits = put_stream_data(c, w, s);
-    while (fits && w->p != before && rp_stream_has_repeat(s) && !few_records(c)) { /* small repeats share a packet */
+    while (fits && w->p != before && rp_stream_has_repeat(s) &&
+           !few_records(c)) { /* small repeats share a packet */
         before = w->p;
         fits = put_stream_data(c, w, s);
     }
@@ -149,16 +180,13 @@ static bool streams_waiting(const rp_conn *c) {
 }
 
 static bool has_work(const rp_conn *c) {
-    return c->ping_due || c->max_data_due || c->max_streams_due || streams_waiting(c);
+    return c->ping_due || c->max_data_due || c->max_streams_due || c->observed_due || c->ratchet_due ||
+           !rp_fifo_empty(&c->datagrams_out) || streams_waiting(c);
 }
 
-static bool window_open(const rp_conn *c) {
-    return c->in_flight + c->mtu <= c->cc.table->window(&c->cc);
-}
+static bool window_open(const rp_conn *c) { return c->in_flight + c->mtu <= c->cc.table->window(&c->cc); }
 
-static uint64_t pace(const rp_conn *c) {
-    return c->cc.table->rate(&c->cc, c->loss.smoothed);
-}
+static uint64_t pace(const rp_conn *c) { return c->cc.table->rate(&c->cc, c->loss.smoothed); }
 
 /* Whether eliciting frames may leave now; when only the pacer says no, it says until when. */
 static bool may_send(rp_conn *c, uint64_t now) {
@@ -189,15 +217,15 @@ static void seal(rp_conn *c, rp_writer *w, uint64_t number) {
     uint8_t ad[RP_AAD_SIZE];
     rp_header_begin(w->start, size,
                     &(rp_header){.type = RP_TYPE_DATA,
-                                 .flags = c->keys.epoch & 1 ? RP_FLAG_PHASE : 0,
+                                 .flags = c->keys.send_epoch & 1 ? RP_FLAG_PHASE : 0,
                                  .session = c->remote_session,
                                  .seq = (uint32_t)number,
                                  .ack = c->ack.any ? (uint32_t)c->ack.largest : 0});
     memcpy(ad, w->start, 16);
     ad[16] = RP_VERSION_1;
-    rp_store32(ad + 17, c->keys.epoch);
-    rp_aead_seal(&c->core->sodium, c->keys.suite, &c->keys.send, number, ad, sizeof ad, w->start + RP_HEADER_SIZE,
-                 text, w->start + RP_HEADER_SIZE);
+    rp_store32(ad + 17, c->keys.send_epoch);
+    rp_aead_seal(&c->core->sodium, c->keys.suite, &c->keys.send, number, ad, sizeof ad,
+                 w->start + RP_HEADER_SIZE, text, w->start + RP_HEADER_SIZE);
     rp_header_finish(w->start, size);
     w->p = w->start + size;
 }
@@ -207,8 +235,11 @@ static void account(rp_conn *c, rp_writer *w, uint64_t number, uint64_t now) {
     record->time = now;
     record->size = (uint16_t)(w->p - w->start);
     record->eliciting = w->eliciting;
+    record->ecn = c->ecn;
     c->packets_sent++;
     c->bytes_sent += record->size;
+    if (number && !(uint32_t)number) c->core->counters.wraps++;
+    rp_trace_add(&c->trace, now, RP_TRACE_SENT, number, record->size);
     if (!w->eliciting) { /* never acknowledged for its own sake: nothing waits for it */
         rp_sent_free_frames(record, &c->core->arena);
         rp_sent_forget(&c->sent, &c->core->arena, 0);
@@ -216,7 +247,8 @@ static void account(rp_conn *c, rp_writer *w, uint64_t number, uint64_t now) {
     }
     if (!c->in_flight_packets) {
         c->first_sent_time = c->delivered_time = now;
-        if (c->last_received > c->last_eliciting) c->last_received = now; /* idle counts from a question asked */
+        if (c->last_received > c->last_eliciting)
+            c->last_received = now; /* idle counts from a question asked */
     }
     record->delivered = c->delivered;
     record->delivered_time = c->delivered_time;
@@ -230,9 +262,47 @@ static void account(rp_conn *c, rp_writer *w, uint64_t number, uint64_t now) {
     record->app_limited = !has_work(c) && window_open(c);
 }
 
+/* ---- new keys: the initiator starts, the responder follows, so that both never start at once ---- */
+
+static uint64_t packets_in_epoch(const rp_conn *c) {
+    uint64_t out = c->sent.next - c->keys.first_sent, in = c->replay.next - c->keys.first_received;
+    return out > in ? out : in;
+}
+
+static void ask_ratchet(rp_conn *c) {
+    rp_core_random(c->core, c->ratchet_private, 32);
+    c->core->sodium.scalarmult_base(c->ratchet_public, c->ratchet_private);
+    c->ratchet_asked = c->ratchet_due = true;
+}
+
+static void renew_keys(rp_conn *c, uint64_t now) {
+    const rp_config *config = &c->core->config;
+    const rp_keys *keys = &c->keys;
+    uint64_t packets = packets_in_epoch(c);
+    if (packets >= RP_EPOCH_HARD_LIMIT) {
+        rp_conn_abort(c, RP_CODE_KEYS, "the keys are worn out", now);
+        return;
+    }
+    bool due = packets >= config->rekey_packets || now - keys->started >= config->rekey_time;
+    if (!c->initiator || !due || c->ratchet_asked) return;
+    if (!keys->acknowledged || keys->send_epoch != keys->receive_epoch) {
+        if (!c->in_flight_packets) c->ping_due = true; /* one who only listens must ask for what it waits for */
+        return;
+    }
+    if (now - c->ratcheted_at >= config->ratchet_time) {
+        ask_ratchet(c);
+        return;
+    }
+    rp_keys_update(&c->keys, &c->core->sodium, c->sent.next, now);
+    c->core->counters.key_updates++;
+    rp_trace_add(&c->trace, now, RP_TRACE_KEYS, keys->send_epoch, keys->receive_epoch);
+}
+
 static size_t send_packet(rp_conn *c, uint8_t *out, uint64_t now) {
     bool work = has_work(c), may = work && may_send(c, now);
     rp_writer w;
+    if (may || c->ack.due) renew_keys(c, now);
+    if (c->state != RP_ESTABLISHED) return 0;
     if (!may && !c->ack.due) return 0;
     uint64_t number = c->sent.next;
     if (!start_packet(c, &w, out)) {
@@ -242,6 +312,7 @@ static size_t send_packet(rp_conn *c, uint8_t *out, uint64_t now) {
     put_ack(c, &w, now);
     if (may) {
         put_control(c, &w);
+        put_datagrams(c, &w);
         put_streams(c, &w);
         if (c->ping_due && !w.eliciting) put_ping(&w);
         c->ping_due = false;
@@ -284,6 +355,36 @@ static size_t send_handshake(rp_conn *c, uint8_t *out, uint64_t now) {
     return h->size;
 }
 
+/* ---- proving an address: such a packet goes where nothing else goes yet ---- */
+
+static size_t send_path_frame(rp_conn *c, uint8_t *out, uint8_t type, const uint8_t *data, uint64_t now) {
+    rp_writer w;
+    uint64_t number = c->sent.next;
+    if (!start_packet(c, &w, out)) return 0;
+    *w.p++ = type;
+    memcpy(w.p, data, RP_PATH_DATA_SIZE);
+    w.p += RP_PATH_DATA_SIZE;
+    w.eliciting = true;
+    seal(c, &w, number);
+    account(c, &w, number, now);
+    return (size_t)(w.p - out);
+}
+
+static size_t send_path(rp_conn *c, uint8_t *out, uint64_t now, rp_address *to) {
+    enum { AT_MOST = 128 };
+    if (c->response_due) {
+        c->response_due = false;
+        *to = c->response_to;
+        return send_path_frame(c, out, RP_FRAME_PATH_RESPONSE, c->response, now);
+    }
+    if (!c->path.active || !c->path.due || !rp_path_may_send(&c->path, AT_MOST)) return 0;
+    *to = c->path.address;
+    size_t size = send_path_frame(c, out, RP_FRAME_PATH_CHALLENGE, c->path.challenge, now);
+    rp_path_asked(&c->path, size, rp_loss_pto(&c->loss, RP_MAX_ACK_DELAY), now);
+    c->core->counters.path_challenges++;
+    return size;
+}
+
 static size_t send_established(rp_conn *c, uint8_t *out, size_t space, uint64_t now, uint16_t *segment) {
     size_t total = 0;
     for (int i = 0; i < MAX_SEGMENTS && space - total >= c->mtu; i++) {
@@ -296,10 +397,14 @@ static size_t send_established(rp_conn *c, uint8_t *out, size_t space, uint64_t 
     return total;
 }
 
-size_t rp_conn_send(rp_conn *c, uint8_t *out, size_t space, uint64_t now, uint16_t *segment) {
+size_t rp_conn_send(rp_conn *c, uint8_t *out, size_t space, uint64_t now, uint16_t *segment, rp_address *to) {
     size_t size = 0;
+    *to = c->peer;
     if (space < c->mtu) return 0;
-    if (c->state == RP_ESTABLISHED) return send_established(c, out, space, now, segment);
+    if (c->state == RP_ESTABLISHED) {
+        size = send_path(c, out, now, to);
+        if (!size) return send_established(c, out, space, now, segment);
+    }
     if (c->state <= RP_ANSWERED) size = send_handshake(c, out, now);
     if (c->state == RP_CLOSING && c->close_due) size = send_close(c, out, now);
     *segment = (uint16_t)size;

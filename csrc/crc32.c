@@ -82,17 +82,13 @@ CLMUL static uint32_t update_clmul(uint32_t crc, const uint8_t *p, size_t size) 
     return update_portable(reduce(a), p, size);
 }
 
-static int have_clmul(void) {
-    return __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1");
-}
+static int have_clmul(void) { return __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1"); }
 #else
 static uint32_t update_clmul(uint32_t crc, const uint8_t *p, size_t size) {
     return update_portable(crc, p, size);
 }
 
-static int have_clmul(void) {
-    return 0;
-}
+static int have_clmul(void) { return 0; }
 #endif
 
 /* ---- the choice, made once when the library is loaded ---- */
@@ -108,10 +104,6 @@ uint32_t rp_crc32(const uint8_t *data, size_t size) {
     return ~(accelerated ? update_clmul(~0u, data, size) : update_portable(~0u, data, size));
 }
 
-uint32_t rp_crc32_portable(const uint8_t *data, size_t size) {
-    return ~update_portable(~0u, data, size);
-}
+uint32_t rp_crc32_portable(const uint8_t *data, size_t size) { return ~update_portable(~0u, data, size); }
 
-int rp_crc32_accelerated(void) {
-    return accelerated;
-}
+int rp_crc32_accelerated(void) { return accelerated; }

@@ -19,7 +19,6 @@ static const char *const NAMES[] = {
     [RP_PATTERN_XXPSK3] = "Noise_XXpsk3_25519_ChaChaPoly_BLAKE2b",
 };
 
-
 /* ---- symmetric state ---- */
 
 static void mix_hash(rp_noise *n, const uint8_t *data, size_t size) {
@@ -31,8 +30,8 @@ static void mix_hash(rp_noise *n, const uint8_t *data, size_t size) {
 }
 
 /* HMAC (RFC 2104) with BLAKE2b as a plain hash, as Noise wants it; the key is at most 64 bytes. */
-static void hmac(const rp_sodium *sodium, const uint8_t *key, size_t key_size, const uint8_t *data, size_t size,
-                 uint8_t suffix, uint8_t *out) {
+static void hmac(const rp_sodium *sodium, const uint8_t *key, size_t key_size, const uint8_t *data,
+                 size_t size, uint8_t suffix, uint8_t *out) {
     rp_hash_state state;
     uint8_t pad[128], inner[RP_HASH_SIZE];
     memset(pad, 0x36, sizeof pad);
@@ -100,7 +99,8 @@ static size_t encrypt_and_hash(rp_noise *n, const uint8_t *plain, size_t size, u
         return size;
     }
     noise_nonce(n->nonce++, nonce);
-    n->sodium->chacha20poly1305_ietf_encrypt(out, NULL, plain, size, n->hash, sizeof n->hash, NULL, nonce, n->key);
+    n->sodium->chacha20poly1305_ietf_encrypt(out, NULL, plain, size, n->hash, sizeof n->hash, NULL, nonce,
+                                             n->key);
     mix_hash(n, out, size + RP_NOISE_TAG);
     return size + RP_NOISE_TAG;
 }
@@ -125,9 +125,7 @@ static int64_t decrypt_and_hash(rp_noise *n, const uint8_t *sealed, size_t size,
 
 /* ---- handshake state ---- */
 
-size_t rp_noise_size(void) {
-    return sizeof(rp_noise);
-}
+size_t rp_noise_size(void) { return sizeof(rp_noise); }
 
 void rp_noise_set_psk(rp_noise *n, const uint8_t *psk) {
     memcpy(n->psk, psk, sizeof n->psk);
@@ -184,9 +182,7 @@ static void mix_ephemeral(rp_noise *n, const uint8_t *key) {
     if (psk_pattern(n)) mix_key(n, key, 32);
 }
 
-static bool my_turn(const rp_noise *n) {
-    return !rp_noise_done(n) && (n->step % 2 == 0) == n->initiator;
-}
+static bool my_turn(const rp_noise *n) { return !rp_noise_done(n) && (n->step % 2 == 0) == n->initiator; }
 
 int64_t rp_noise_write(rp_noise *n, const uint8_t *payload, size_t size, uint8_t *out, size_t max) {
     if (!my_turn(n) || max < size + 32 + 32 + 2 * RP_NOISE_TAG) return RP_E_MISUSE;
@@ -244,9 +240,7 @@ int64_t rp_noise_read(rp_noise *n, const uint8_t *message, size_t size, uint8_t 
     return got;
 }
 
-bool rp_noise_done(const rp_noise *n) {
-    return n->messages[n->step] == NULL;
-}
+bool rp_noise_done(const rp_noise *n) { return n->messages[n->step] == NULL; }
 
 /* Gives the two transport keys and the handshake hash, and wipes everything else. */
 int rp_noise_finish(rp_noise *n, uint8_t *send_key, uint8_t *receive_key, uint8_t *hash64) {

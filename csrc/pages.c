@@ -4,9 +4,7 @@
 
 enum { TABLE = RP_BLOCK_SIZE / sizeof(uint8_t *) };
 
-void rp_pages_init(rp_pages *pages) {
-    memset(pages, 0, sizeof *pages);
-}
+void rp_pages_init(rp_pages *pages) { memset(pages, 0, sizeof *pages); }
 
 static uint8_t *held(const rp_pages *pages, uint64_t number) {
     if (!pages->held) return NULL;
@@ -40,9 +38,7 @@ static uint8_t *hold(rp_pages *pages, rp_arena *arena, uint64_t number) {
     return page;
 }
 
-static size_t at_most(size_t size, size_t limit) {
-    return size < limit ? size : limit;
-}
+static size_t at_most(size_t size, size_t limit) { return size < limit ? size : limit; }
 
 size_t rp_pages_write(rp_pages *pages, rp_arena *arena, uint64_t offset, const uint8_t *data, size_t size) {
     size_t done = 0;

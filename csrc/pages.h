@@ -8,10 +8,10 @@
 #define RP_MAX_STREAM_WINDOW ((RP_BLOCK_SIZE / sizeof(void *) - 1) * (uint64_t)RP_PAGE_SIZE)
 
 typedef struct {
-    uint64_t low;        /* page number of the first page that may be held */
-    uint32_t held;       /* pages on loan */
-    bool wide;           /* `table` is a ring of page pointers; otherwise `page` is all there is */
-    uint64_t number;     /* of `page`, while not wide */
+    uint64_t low;    /* page number of the first page that may be held */
+    uint32_t held;   /* pages on loan */
+    bool wide;       /* `table` is a ring of page pointers; otherwise `page` is all there is */
+    uint64_t number; /* of `page`, while not wide */
     union {
         uint8_t *page;
         uint8_t **table;

@@ -4,13 +4,9 @@
 
 enum { FEW = 2, BLOCK = RP_BLOCK_SIZE / sizeof(rp_range), PAGE = RP_PAGE_SIZE / sizeof(rp_range) };
 
-static rp_range *items(rp_ranges *set) {
-    return set->capacity > FEW ? set->many : set->few;
-}
+static rp_range *items(rp_ranges *set) { return set->capacity > FEW ? set->many : set->few; }
 
-const rp_range *rp_ranges_items(const rp_ranges *set) {
-    return set->capacity > FEW ? set->many : set->few;
-}
+const rp_range *rp_ranges_items(const rp_ranges *set) { return set->capacity > FEW ? set->many : set->few; }
 
 void rp_ranges_init(rp_ranges *set) {
     memset(set, 0, sizeof *set);
@@ -118,9 +114,7 @@ void rp_ranges_merge_nearest(rp_ranges *set) {
     splice(set, best + 1, 1, 0);
 }
 
-bool rp_ranges_contains(const rp_ranges *set, uint64_t value) {
-    return rp_ranges_end(set, value) > value;
-}
+bool rp_ranges_contains(const rp_ranges *set, uint64_t value) { return rp_ranges_end(set, value) > value; }
 
 uint64_t rp_ranges_end(const rp_ranges *set, uint64_t from) {
     uint32_t at = find(set, from + 1);

@@ -74,18 +74,14 @@ rp_sent_packet *rp_sent_push(rp_sent *sent, rp_arena *arena) {
     return packet;
 }
 
-void rp_sent_pop(rp_sent *sent) {
-    sent->next--;
-}
+void rp_sent_pop(rp_sent *sent) { sent->next--; }
 
 rp_sent_packet *rp_sent_get(const rp_sent *sent, uint64_t number) {
     if (number < sent->base || number >= sent->next) return NULL;
     return block_of(sent, number) + number % PER_BLOCK;
 }
 
-static bool unresolved(uint8_t state) {
-    return state == RP_SENT_FLYING || state == RP_SENT_LOST;
-}
+static bool unresolved(uint8_t state) { return state == RP_SENT_FLYING || state == RP_SENT_LOST; }
 
 void rp_sent_set_state(rp_sent *sent, uint64_t number, rp_sent_packet *packet, rp_sent_state state) {
     rp_sent_packet *first = block_of(sent, number);

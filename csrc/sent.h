@@ -16,12 +16,12 @@ typedef struct rp_sent_frame {
 } rp_sent_frame;
 
 typedef struct {
-    _Alignas(64) uint64_t time; /* a cache line each */
+    _Alignas(64) uint64_t time;                          /* a cache line each */
     uint64_t delivered, delivered_time, first_sent_time; /* for the delivery rate at its ACK */
     rp_sent_frame *frames;
     uint16_t size;
     uint8_t state;
-    bool eliciting, app_limited;
+    bool eliciting, app_limited, ecn;
     uint8_t unresolved; /* of the first slot of a block: how many in it are flying or lost */
 } rp_sent_packet;
 

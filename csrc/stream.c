@@ -65,9 +65,7 @@ bool rp_stream_has_new(const rp_stream *s) {
            (s->fin_written && !s->fin_sent && s->out_next == s->out_end);
 }
 
-static size_t smaller(uint64_t a, uint64_t b) {
-    return (size_t)(a < b ? a : b);
-}
+static size_t smaller(uint64_t a, uint64_t b) { return (size_t)(a < b ? a : b); }
 
 /* What was lost goes first: the reader waits for it. */
 static bool choose_lost(rp_stream *s, rp_arena *arena, size_t room, rp_sent_frame *out) {

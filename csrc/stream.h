@@ -33,9 +33,9 @@ typedef struct rp_stream {
     uint64_t reset_code;
 
     rp_pages in;
-    rp_ranges received;                      /* beyond in_whole only */
-    uint64_t in_read, in_whole, in_highest;  /* read by the caller · received without a gap · seen at all */
-    uint64_t in_limit, in_window;            /* credit we granted, and how far ahead we grant */
+    rp_ranges received;                     /* beyond in_whole only */
+    uint64_t in_read, in_whole, in_highest; /* read by the caller · received without a gap · seen at all */
+    uint64_t in_limit, in_window;           /* credit we granted, and how far ahead we grant */
     uint64_t in_final, granted_at, in_code;
     bool final_known, end_seen, in_reset, reset_seen, stopped, stop_due, credit_due;
     uint64_t stop_code;

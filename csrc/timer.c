@@ -18,9 +18,7 @@ static void put(rp_heap *heap, uint32_t place, rp_timers *timers) {
     timers->place = place;
 }
 
-static rp_timers *at(const rp_heap *heap, uint32_t place) {
-    return heap->items[place - 1];
-}
+static rp_timers *at(const rp_heap *heap, uint32_t place) { return heap->items[place - 1]; }
 
 static void rise(rp_heap *heap, rp_timers *timers) {
     uint32_t place = timers->place;
@@ -66,6 +64,4 @@ void rp_heap_update(rp_heap *heap, rp_timers *timers) {
     sink(heap, timers);
 }
 
-rp_timers *rp_heap_first(const rp_heap *heap) {
-    return heap->count ? heap->items[0] : NULL;
-}
+rp_timers *rp_heap_first(const rp_heap *heap) { return heap->count ? heap->items[0] : NULL; }

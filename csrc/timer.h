@@ -11,6 +11,7 @@ typedef enum {
     RP_TIMER_PACE,
     RP_TIMER_IDLE,
     RP_TIMER_KEEP_ALIVE,
+    RP_TIMER_PATH,
     RP_TIMER_DRAIN, /* after CLOSE */
     RP_TIMERS,
 } rp_timer;

@@ -26,7 +26,8 @@
 enum {
     BATCH = 16,
     SLOT = 65536,
-    CONTROL = 64,
+    CONTROL = 96,
+    ECN_BITS = 3,
     ROUNDS = 8, /* batches read in one turn: sending must get its turn too */
     SOCKET_BUFFER = 8 * 1024 * 1024,
 };
@@ -40,16 +41,14 @@ struct rp_udp {
     struct mmsghdr headers[BATCH];
     struct iovec vectors[BATCH];
     struct sockaddr_storage names[BATCH];
-    uint8_t control[BATCH][CONTROL];
+    _Alignas(struct cmsghdr) uint8_t control[BATCH][CONTROL];
 };
 
 /* ---- addresses ---- */
 
 static const uint8_t MAPPED[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-static bool is_v4(const rp_address *address) {
-    return memcmp(address->ip, MAPPED, sizeof MAPPED) == 0;
-}
+static bool is_v4(const rp_address *address) { return memcmp(address->ip, MAPPED, sizeof MAPPED) == 0; }
 
 static socklen_t to_sockaddr(const rp_address *address, bool v6, struct sockaddr_storage *out) {
     if (v6) {
@@ -103,6 +102,8 @@ static int open_socket(rp_udp *udp, const rp_address *local, rp_address *bound) 
     if (udp->descriptor < 0) return -errno;
     if (udp->v6) setsockopt(udp->descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     setsockopt(udp->descriptor, IPPROTO_UDP, UDP_GRO, &on, sizeof on); /* without it: one by one */
+    setsockopt(udp->descriptor, IPPROTO_IP, IP_RECVTOS, &on, sizeof on);
+    if (udp->v6) setsockopt(udp->descriptor, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof on);
     widen_buffers(udp->descriptor);
     size = to_sockaddr(local, udp->v6, &name);
     if (bind(udp->descriptor, (struct sockaddr *)&name, size) != 0) return -errno;
@@ -139,13 +140,9 @@ void rp_udp_close(rp_udp *udp) {
     free(udp);
 }
 
-int rp_udp_descriptor(const rp_udp *udp) {
-    return udp->descriptor;
-}
+int rp_udp_descriptor(const rp_udp *udp) { return udp->descriptor; }
 
-int rp_udp_timer_descriptor(const rp_udp *udp) {
-    return udp->timer;
-}
+int rp_udp_timer_descriptor(const rp_udp *udp) { return udp->timer; }
 
 /* ---- time ---- */
 
@@ -173,14 +170,20 @@ static void acknowledge_timer(rp_udp *udp) {
 
 /* ---- in ---- */
 
-static uint16_t segment_size(struct msghdr *header) {
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c))
-        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
-            int size;
-            memcpy(&size, CMSG_DATA(c), sizeof size);
-            return (uint16_t)size;
-        }
-    return 0;
+/* What the kernel says beside the bytes: how they were joined, and how the path marked them. */
+static void read_control(struct msghdr *header, rp_datagram *out) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+        int value = 0;
+        bool tos = c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS; /* one byte; the others are ints */
+        bool tclass = c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS;
+        bool gro = c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO;
+        if (tos)
+            value = *(const uint8_t *)CMSG_DATA(c);
+        else if (tclass || gro)
+            memcpy(&value, CMSG_DATA(c), sizeof value);
+        if (tos || tclass) out->ecn = (uint8_t)(value & ECN_BITS);
+        if (gro) out->segment = (uint16_t)value;
+    }
 }
 
 static int receive_batch(rp_udp *udp) {
@@ -200,8 +203,8 @@ static int receive_batch(rp_udp *udp) {
         udp->in[i] = (rp_datagram){
             .data = udp->receive_buffer + (size_t)i * SLOT,
             .size = udp->headers[i].msg_len,
-            .segment = segment_size(&udp->headers[i].msg_hdr),
         };
+        read_control(&udp->headers[i].msg_hdr, &udp->in[i]);
         from_sockaddr(&udp->names[i], &udp->in[i].peer);
     }
     return count;
@@ -209,26 +212,35 @@ static int receive_batch(rp_udp *udp) {
 
 /* ---- out ---- */
 
-static void prepare(rp_udp *udp, int i) {
-    rp_datagram *run = &udp->out[i];
-    udp->vectors[i] = (struct iovec){run->data, run->size};
-    udp->headers[i].msg_hdr = (struct msghdr){.msg_name = &udp->names[i], .msg_iov = &udp->vectors[i], .msg_iovlen = 1};
-    udp->headers[i].msg_hdr.msg_namelen = to_sockaddr(&run->peer, udp->v6, &udp->names[i]);
-    if (run->size <= run->segment) return;
-    struct msghdr *header = &udp->headers[i].msg_hdr;
-    memset(udp->control[i], 0, CONTROL);
-    header->msg_control = udp->control[i];
-    header->msg_controllen = CMSG_SPACE(sizeof(uint16_t));
-    struct cmsghdr *c = CMSG_FIRSTHDR(header);
-    c->cmsg_level = IPPROTO_UDP;
-    c->cmsg_type = UDP_SEGMENT;
-    c->cmsg_len = CMSG_LEN(sizeof(uint16_t));
-    memcpy(CMSG_DATA(c), &run->segment, sizeof run->segment);
+static void add_control(struct msghdr *header, int level, int type, const void *value, size_t size) {
+    uint8_t *at = (uint8_t *)header->msg_control + header->msg_controllen;
+    struct cmsghdr *c = (struct cmsghdr *)(void *)at;
+    header->msg_controllen += CMSG_SPACE(size);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(size);
+    memcpy(CMSG_DATA(c), value, size);
 }
 
-static bool would_block(void) {
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
+static void prepare(rp_udp *udp, int i) {
+    rp_datagram *run = &udp->out[i];
+    struct msghdr *header = &udp->headers[i].msg_hdr;
+    udp->vectors[i] = (struct iovec){run->data, run->size};
+    memset(udp->control[i], 0, CONTROL);
+    *header = (struct msghdr){.msg_name = &udp->names[i],
+                              .msg_iov = &udp->vectors[i],
+                              .msg_iovlen = 1,
+                              .msg_control = udp->control[i]};
+    header->msg_namelen = to_sockaddr(&run->peer, udp->v6, &udp->names[i]);
+    int ecn = run->ecn;
+    bool mapped = is_v4(&run->peer);
+    if (ecn) add_control(header, mapped ? IPPROTO_IP : IPPROTO_IPV6, mapped ? IP_TOS : IPV6_TCLASS, &ecn, sizeof ecn);
+    if (run->size > run->segment)
+        add_control(header, IPPROTO_UDP, UDP_SEGMENT, &run->segment, sizeof run->segment);
+    if (!header->msg_controllen) header->msg_control = NULL;
 }
+
+static bool would_block(void) { return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS; }
 
 /* Without segmentation: one system call a datagram. Returns false when the kernel's buffer is full. */
 static bool send_singly(rp_udp *udp, rp_datagram *run) {
@@ -258,7 +270,8 @@ static bool flush(rp_udp *udp) {
         int last = udp->sent;
         while (last < udp->waiting && (udp->segmentation || udp->out[last].size <= udp->out[last].segment))
             prepare(udp, last++);
-        int count = sendmmsg(udp->descriptor, udp->headers + udp->sent, (unsigned)(last - udp->sent), MSG_DONTWAIT);
+        int count =
+            sendmmsg(udp->descriptor, udp->headers + udp->sent, (unsigned)(last - udp->sent), MSG_DONTWAIT);
         if (count > 0) {
             udp->sent += count;
         } else if (would_block()) {

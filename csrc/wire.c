@@ -14,9 +14,7 @@ void rp_header_begin(uint8_t *datagram, size_t size, const rp_header *header) {
     rp_store32(datagram + 16, 0);
 }
 
-void rp_header_finish(uint8_t *datagram, size_t size) {
-    rp_store32(datagram + 16, rp_crc32(datagram, size));
-}
+void rp_header_finish(uint8_t *datagram, size_t size) { rp_store32(datagram + 16, rp_crc32(datagram, size)); }
 
 void rp_header_write(uint8_t *datagram, size_t size, const rp_header *header) {
     rp_header_begin(datagram, size, header);
@@ -121,6 +119,22 @@ static const uint8_t *read_stream(const uint8_t *p, const uint8_t *end, rp_frame
     return p + out->size;
 }
 
+static const uint8_t *read_ecn(const uint8_t *p, const uint8_t *end, rp_frame *out) {
+    for (int i = 0; i < 3; i++) p = rp_varint_read(p, end, &out->ecn[i]);
+    return p;
+}
+
+static const uint8_t *read_fixed(const uint8_t *p, const uint8_t *end, size_t size, rp_frame *out) {
+    if ((size_t)(end - p) < size) return NULL;
+    out->data = p;
+    out->size = size;
+    return p + size;
+}
+
+static const uint8_t *read_sized(const uint8_t *p, const uint8_t *end, rp_frame *out) {
+    return end - p < 2 ? NULL : read_fixed(p + 2, end, rp_load16(p), out);
+}
+
 static const uint8_t *read_close(const uint8_t *p, const uint8_t *end, rp_frame *out) {
     uint64_t size;
     p = rp_varint_read(p, end, &out->value);
@@ -149,6 +163,23 @@ int64_t rp_frame_read(const uint8_t *start, size_t size, rp_frame *out) {
         break;
     case RP_FRAME_ACK:
         p = read_ack(p, end, out);
+        break;
+    case RP_FRAME_ACK_ECN:
+        p = read_ack(p, end, out);
+        p = read_ecn(p, end, out);
+        break;
+    case RP_FRAME_PATH_CHALLENGE:
+    case RP_FRAME_PATH_RESPONSE:
+        p = read_fixed(p, end, RP_PATH_DATA_SIZE, out);
+        break;
+    case RP_FRAME_OBSERVED_ADDRESS:
+        p = read_fixed(p, end, RP_OBSERVED_SIZE, out);
+        break;
+    case RP_FRAME_DATAGRAM:
+        p = read_sized(p, end, out);
+        break;
+    case RP_FRAME_RATCHET:
+        p = read_fixed(p, end, RP_RATCHET_SIZE, out);
         break;
     case RP_FRAME_RESET_STREAM:
         p = rp_varint_read(p, end, &out->stream);

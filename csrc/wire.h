@@ -21,17 +21,13 @@ enum {
 #define RP_AAD_SIZE 21 /* the first 16 header bytes, the version, the epoch as 4 bytes */
 #define RP_VARINT_MAX 0x3fffffffffffffff
 
-static inline uint16_t rp_load16(const uint8_t *p) {
-    return (uint16_t)((uint16_t)p[0] << 8 | p[1]);
-}
+static inline uint16_t rp_load16(const uint8_t *p) { return (uint16_t)((uint16_t)p[0] << 8 | p[1]); }
 
 static inline uint32_t rp_load32(const uint8_t *p) {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-static inline uint64_t rp_load64(const uint8_t *p) {
-    return (uint64_t)rp_load32(p) << 32 | rp_load32(p + 4);
-}
+static inline uint64_t rp_load64(const uint8_t *p) { return (uint64_t)rp_load32(p) << 32 | rp_load32(p + 4); }
 
 static inline void rp_store16(uint8_t *p, uint16_t v) {
     p[0] = (uint8_t)(v >> 8);
@@ -83,14 +79,26 @@ enum {
     RP_FRAME_PADDING = 0x00,
     RP_FRAME_PING = 0x01,
     RP_FRAME_ACK = 0x02,
+    RP_FRAME_ACK_ECN = 0x03,
     RP_FRAME_RESET_STREAM = 0x04,
     RP_FRAME_STOP = 0x05,
     RP_FRAME_MAX_DATA = 0x06,
     RP_FRAME_MAX_STREAM_DATA = 0x07,
     RP_FRAME_MAX_STREAMS = 0x08,
+    RP_FRAME_PATH_CHALLENGE = 0x0a,
+    RP_FRAME_PATH_RESPONSE = 0x0b,
+    RP_FRAME_OBSERVED_ADDRESS = 0x0c,
+    RP_FRAME_DATAGRAM = 0x0d,
     RP_FRAME_CLOSE = 0x0e,
+    RP_FRAME_RATCHET = 0x0f,
     RP_FRAME_STREAM = 0x20,
     RP_FRAME_STREAM_FIN = 0x21,
+};
+
+enum {
+    RP_PATH_DATA_SIZE = 8,
+    RP_OBSERVED_SIZE = 18,    /* IP address, IPv4 in its mapped form, and port */
+    RP_RATCHET_SIZE = 1 + 32, /* 0 asks, 1 answers; an X25519 key */
 };
 
 /* One parsed frame; `data` points into the packet. */
@@ -100,6 +108,7 @@ typedef struct {
     const uint8_t *data;
     size_t size;
     uint64_t ack_largest, ack_delay, ack_count; /* of an ACK; `data` then holds its ranges */
+    uint64_t ecn[3];                            /* of an ACK_ECN: packets seen as ECT(0), ECT(1), CE */
 } rp_frame;
 
 /* Returns the bytes taken, or RP_E_MALFORMED. */

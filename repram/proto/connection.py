@@ -34,7 +34,7 @@ from repram.errors import (
     WrongKey,
     WrongSecret,
 )
-from repram.proto.primitives import Suite, blake2b, dh_public, sodium
+from repram.proto.primitives import Pattern, Suite, blake2b, default_suites, dh_public, sodium
 
 if TYPE_CHECKING:
     from repram._core import CData
@@ -59,6 +59,8 @@ class EventKind(IntEnum):
     WRITABLE = 6
     RESET = 7
     STOPPED = 8
+    DATAGRAM = 9
+    ADDRESS = 10
 
 
 class Cause(IntEnum):
@@ -71,6 +73,7 @@ class Cause(IntEnum):
     REFUSED = 5
     VERSION = 6
     PROTOCOL = 7
+    RESET = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +89,22 @@ class Settings:
     session_window: int = 24 << 20
     memory: int = 64 << 20  # for data in flight, taken as needed
     mtu: int = 1400
-    suites: tuple[Suite, ...] = (Suite.XCHACHA20,)
+    suites: tuple[Suite, ...] | None = None  # None: what suits this CPU; XChaCha20 is mandatory
+    patterns: tuple[Pattern, ...] = (Pattern.IK, Pattern.IKPSK2)  # that a listener answers
+    rekey_seconds: float = 120.0
+    rekey_packets: int = 1 << 30
+    ratchet_seconds: float = 3600.0
+    cookie_after: int = 256  # half-open sessions from which on callers must prove their address
+    max_secrets: int = 1024
+    reset_key: bytes | None = (
+        None  # kept across restarts, with first_session, lets peers notice one
+    )
+    ecn: bool = True
     first_packet_number: int = 0
     first_session: int = 0
+
+
+DEFAULTS: Final = Settings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +140,35 @@ class Stats:
     streams: int
     clock_offset: int
     mtu: int
+    epoch: int
+    ecn_marks: int
+    migrations: int
     suite: Suite
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """An invite's or a network's secret, under the random id that names it on the wire."""
+
+    id: bytes  # 8 bytes
+    secret: bytes  # 32 random bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRecord:
+    """One line of a session's trace."""
+
+    time: int
+    kind: str
+    a: int
+    b: int
+    missed: int
+
+
+_TRACE_KINDS: Final = (
+    *("", "packet_sent", "packet_received", "packets_acked", "packet_lost", "pto"),
+    *("congestion_window", "keys_updated", "path", "state"),
+)
 
 
 def pack_address(address: Address) -> CData:
@@ -162,15 +206,17 @@ def closing_error(event: Event) -> RepramError:
             return IncompatibleVersion()
         case Cause.REFUSED:
             return _REFUSALS.get(event.code, NotAllowed)()
-        case Cause.IDLE:
-            return SessionClosed(event.code, "nothing was heard from the other side")
-        case Cause.US:
-            return SessionClosed(event.code, event.reason or "closed on this side")
-        case Cause.PROTOCOL:
-            return SessionClosed(event.code, f"the other side broke the protocol: {event.reason}")
-        case _:
-            return SessionClosed(event.code, event.reason)
+        case cause:
+            told = _TOLD.get(cause, "{}") if cause else "{}"
+            return SessionClosed(event.code, told.format(event.reason))
 
+
+_TOLD: Final = {
+    Cause.US: "closed on this side",
+    Cause.IDLE: "nothing was heard from the other side",
+    Cause.RESET: "the other side restarted and has forgotten it",
+    Cause.PROTOCOL: "the other side broke the protocol: {}",
+}
 
 _REFUSALS: Final[dict[int, type[RepramError]]] = {
     lib.RP_REFUSED_WRONG_KEY: WrongKey,
@@ -202,17 +248,25 @@ def _checked(status: int) -> int:
             raise LocalError("the transport core was called with an argument that cannot be right")
 
 
+_IDENTIFYING: Final = (EventKind.CONNECTED, EventKind.ACCEPTED, EventKind.ADDRESS)
+
+
+def _if(known: int, value: object) -> bytes | None:
+    return bytes(value) if known else None  # type: ignore[call-overload]
+
+
 class Connection:
     """One session of a core."""
 
-    __slots__ = ("_core", "_handle", "address", "peer_key")
+    __slots__ = ("_core", "_handle", "address", "peer_key", "secret_id")
 
     def __init__(self, core: Core, handle: int) -> None:
         self._core = core
         self._handle = handle
         stats = self._raw_stats()
         self.address: Address = unpack_address(stats.peer)
-        self.peer_key: bytes | None = bytes(stats.peer_identity) if stats.has_peer_identity else None
+        self.peer_key: bytes | None = _if(stats.has_peer_identity, stats.peer_identity)
+        self.secret_id: bytes | None = _if(stats.has_secret, stats.secret_id)
 
     def open_stream(self, priority: int = 4) -> int:
         """A new stream's id; BlockingIOError while the peer allows no more."""
@@ -222,7 +276,12 @@ class Connection:
         """Bytes taken; when fewer than given, a WRITABLE event follows."""
         view = ffi.from_buffer("uint8_t[]", data)
         taken = lib.rp_stream_write(
-            self._core.pointer, self._handle, stream, view, len(view), fin  # type: ignore[arg-type]
+            self._core.pointer,
+            self._handle,
+            stream,
+            view,
+            len(view),
+            fin,
         )
         return _checked(taken)
 
@@ -250,6 +309,44 @@ class Connection:
         values = {name: getattr(raw, name) for name in Stats.__dataclass_fields__}
         return Stats(**values | {"suite": Suite(raw.suite or Suite.XCHACHA20)})
 
+    def observed_address(self) -> Address | None:
+        """This side's address as the peer sees it, once it has said so."""
+        raw = self._raw_stats()
+        return unpack_address(raw.observed) if raw.has_observed else None
+
+    def refresh(self) -> None:
+        """After ACCEPTED, CONNECTED or ADDRESS: who and where the peer is may be known better now."""
+        self.__init__(self._core, self._handle)  # type: ignore[misc]
+
+    def send_datagram(self, data: bytes) -> None:
+        """Unreliable, at most one packet long; dropped when too many wait."""
+        if (
+            lib.rp_datagram_send(self._core.pointer, self._handle, data, len(data))
+            == lib.RP_E_MISUSE
+        ):
+            raise LocalError(f"a datagram of {len(data)} bytes does not fit one packet")
+
+    def read_datagram(self) -> bytes | None:
+        """The next datagram that came, or None."""
+        return self._core.read_datagram(self._handle)
+
+    def trace(self, on: bool) -> None:
+        """Starts or stops keeping a record of what the session does."""
+        _checked(lib.rp_connection_trace(self._core.pointer, self._handle, on))
+
+    def trace_records(self) -> list[TraceRecord]:
+        """What was recorded since the last call."""
+        raw = ffi.new("rp_trace_record[]", 256)
+        out: list[TraceRecord] = []
+        while count := _checked(
+            lib.rp_connection_trace_read(self._core.pointer, self._handle, raw, 256)
+        ):
+            out.extend(
+                TraceRecord(r.time, _TRACE_KINDS[r.kind], r.a, r.b, r.missed)
+                for r in (raw[i] for i in range(count))
+            )
+        return out
+
     def handshake_hash(self) -> bytes:
         """What both sides of this session, and nobody else, can compute."""
         return bytes(self._raw_stats().handshake_hash)
@@ -270,7 +367,7 @@ class Core:
         seed: bytes,
         identity: bytes | None = None,
         listen: bool = False,
-        settings: Settings = Settings(),
+        settings: Settings = DEFAULTS,
         wall_offset: int = 0,
     ) -> None:
         self._pointer: CData | None = None
@@ -297,11 +394,34 @@ class Core:
             raise SessionClosed(0, "this endpoint is closed")
         return self._pointer
 
-    def connect(self, address: Address, key: bytes, now: int) -> Connection:
-        """Calls the node that has this Ed25519 key; CONNECTED or CLOSED follows."""
+    def add_secret(self, secret: Secret) -> None:
+        """Callers may now prove that they have it."""
+        _checked(lib.rp_core_add_secret(self.pointer, secret.id, secret.secret))
+
+    def remove_secret(self, secret_id: bytes) -> None:
+        """It opens no further session; open ones go on."""
+        _checked(lib.rp_core_remove_secret(self.pointer, secret_id))
+
+    def connect(
+        self,
+        address: Address,
+        key: bytes | None,
+        now: int,
+        *,
+        pattern: Pattern | None = None,
+        secret: Secret | None = None,
+    ) -> Connection:
+        """Calls the node that has this Ed25519 key (or, with XX, whoever answers); CONNECTED or
+        CLOSED follows."""
         target = ffi.new("rp_target *")
         target.peer = pack_address(address)[0]
-        target.key = key
+        if pattern is None:
+            pattern = Pattern.IK if secret is None else Pattern.IKPSK2
+        target.pattern = pattern
+        if key is not None:
+            target.key = key
+        if secret is not None:
+            target.secret_id, target.secret = secret.id, secret.secret
         self.now = now
         return self._adopt(_checked(lib.rp_core_connect(self.pointer, target, now)))
 
@@ -311,7 +431,7 @@ class Core:
         batch = list(datagrams)
         runs = ffi.new("rp_datagram[]", len(batch))
         keep = []
-        for run, (data, address) in zip(runs, batch, strict=True):  # type: ignore[call-overload]
+        for run, (data, address) in zip(runs, batch, strict=True):
             mutable = bytearray(data)  # the core opens packets in place
             view = ffi.from_buffer("uint8_t[]", mutable)
             keep.append((mutable, view))
@@ -358,11 +478,16 @@ class Core:
     def read(self, handle: int, stream: int, limit: int) -> tuple[bytes, bool]:
         """See Connection.read."""
         size = min(limit, _READ)
-        taken = lib.rp_stream_read(
-            self.pointer, handle, stream, self._read_buffer, size, self._fin
-        )
+        taken = lib.rp_stream_read(self.pointer, handle, stream, self._read_buffer, size, self._fin)
         _checked(taken)
         return bytes(ffi.buffer(self._read_buffer, taken)), bool(self._fin[0])
+
+    def read_datagram(self, handle: int) -> bytes | None:
+        """See Connection.read_datagram."""
+        taken = lib.rp_datagram_read(self.pointer, handle, self._read_buffer, _READ)
+        if taken == lib.RP_E_BLOCKED:
+            return None
+        return bytes(ffi.buffer(self._read_buffer, _checked(taken)))
 
     def close(self) -> None:
         """Frees the memory at once; nothing more is sent."""
@@ -387,6 +512,8 @@ class Core:
         kind = EventKind(raw.kind)
         handle = raw.connection
         connection = self._connections.get(handle) or self._adopt(handle)
+        if kind in _IDENTIFYING:
+            connection.refresh()
         if kind is not EventKind.CLOSED:
             return Event(kind, connection, raw.stream, raw.code)
         del self._connections[handle]
@@ -407,7 +534,14 @@ def _config(
     config.static_private, config.static_public = private, dh_public(private)
     config.has_identity = identity is not None
     config.listen = listen
-    config.suites = sum(settings.suites)
+    config.suites = sum(settings.suites or default_suites())
+    config.patterns = sum(1 << pattern for pattern in settings.patterns)
+    config.rekey_time = round(settings.rekey_seconds * 1e6)
+    config.rekey_packets = settings.rekey_packets
+    config.ratchet_time = round(settings.ratchet_seconds * 1e6)
+    config.cookie_after, config.max_secrets = settings.cookie_after, settings.max_secrets
+    config.reset_key = settings.reset_key or blake2b(b"repram v1 reset key" + seed)[:32]
+    config.ecn = settings.ecn
     config.mtu = settings.mtu
     config.max_sessions, config.max_streams = settings.max_sessions, settings.max_streams
     config.arena_bytes = settings.memory

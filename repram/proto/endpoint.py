@@ -13,22 +13,26 @@ import socket
 import time
 from collections import deque
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TextIO
 
 from repram._core import ffi, lib
 from repram.errors import DeadAddress, LocalError, RepramError, SessionClosed, StreamReset
+from repram.proto import trace
 from repram.proto.connection import (
+    DEFAULTS,
     Address,
     Connection,
     Core,
     Event,
     EventKind,
+    Secret,
     Settings,
     Stats,
     closing_error,
     pack_address,
     unpack_address,
 )
+from repram.proto.primitives import Pattern
 
 if TYPE_CHECKING:
     from repram._core import CData
@@ -39,7 +43,18 @@ BACKLOG: Final = 1024  # sessions or streams that wait to be accepted
 class Stream:
     """One bidirectional stream; `read` and `write` like asyncio's."""
 
-    __slots__ = ("_connection", "_ended", "_error", "_fin", "_pending", "_readable", "_session", "_sent_eof", "_writable", "id")
+    __slots__ = (
+        "_connection",
+        "_ended",
+        "_error",
+        "_fin",
+        "_pending",
+        "_readable",
+        "_sent_eof",
+        "_session",
+        "_writable",
+        "id",
+    )
 
     def __init__(self, session: Session, stream: int) -> None:
         self.id = stream
@@ -181,14 +196,29 @@ class Session:
     def __init__(self, endpoint: Endpoint, connection: Connection) -> None:
         self.endpoint = endpoint
         self.connection = connection
-        self.peer_key = connection.peer_key
-        self.address = connection.address
         self._streams: dict[int, Stream] = {}
         self._accepted: deque[Stream] = deque()
         self._arrived = asyncio.Event()
         self._stream_credit = asyncio.Event()
+        self._datagrams = asyncio.Event()
+        self._trace: TextIO | None = None
         self._up = asyncio.Event()
         self._error: RepramError | None = None
+
+    @property
+    def peer_key(self) -> bytes | None:
+        """The Ed25519 key that the peer has proved, if it has one."""
+        return self.connection.peer_key
+
+    @property
+    def secret_id(self) -> bytes | None:
+        """Which secret the peer has proved, if any."""
+        return self.connection.secret_id
+
+    @property
+    def address(self) -> Address:
+        """Where the peer is; it may move."""
+        return self.connection.address
 
     @property
     def closed(self) -> bool:
@@ -228,6 +258,35 @@ class Session:
         """How the session stands."""
         return self.connection.stats()
 
+    def send_datagram(self, data: bytes) -> None:
+        """Unreliable and unordered, at most one packet long."""
+        if self._error is not None:
+            raise self._error
+        self.connection.send_datagram(data)
+        self.endpoint.wake()
+
+    async def receive_datagram(self) -> bytes:
+        """The next datagram from the peer."""
+        while True:
+            if self._error is not None:
+                raise self._error
+            data = self.connection.read_datagram()
+            if data is not None:
+                return data
+            self._datagrams.clear()
+            await self._datagrams.wait()
+
+    def trace_to(self, out: TextIO | None) -> None:
+        """Writes what the session does to a file, one JSON object a line, until told None."""
+        self.connection.trace(out is not None)
+        self._trace = out
+        self.endpoint.traced(self, out is not None)
+
+    def write_trace(self) -> None:
+        """The endpoint's: what was recorded since the last turn."""
+        if self._trace is not None and self._error is None:
+            trace.write(self.connection.trace_records(), self._trace)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -258,6 +317,10 @@ class Session:
                 stream = self._streams[event.stream] = Stream(self, event.stream)
                 self._accepted.append(stream)
                 self._arrived.set()
+            case EventKind.DATAGRAM:
+                self._datagrams.set()
+            case EventKind.ADDRESS:
+                pass  # the connection has taken note
             case EventKind.CLOSED:
                 self.end(closing_error(event))
             case _:
@@ -269,7 +332,7 @@ class Session:
     def end(self, error: RepramError) -> None:
         """Everyone who waits on this session learns why it is over."""
         self._error = self._error or error
-        for event in (self._up, self._arrived, self._stream_credit):
+        for event in (self._up, self._arrived, self._stream_credit, self._datagrams):
             event.set()
         for stream in list(self._streams.values()):
             stream.end(self._error)
@@ -288,6 +351,7 @@ class Endpoint:
         self._loop = asyncio.get_running_loop()
         self._sessions: dict[Connection, Session] = {}
         self._accepted: deque[Session] = deque()
+        self._traced: set[Session] = set()
         self._arrived = asyncio.Event()
         self._woken = False
         self._writing = False
@@ -299,11 +363,11 @@ class Endpoint:
     @classmethod
     async def open(
         cls,
-        address: Address = ("0.0.0.0", 0),
+        address: Address = ("0.0.0.0", 0),  # noqa: S104  # a caller listens nowhere; a node says where
         *,
         identity: bytes | None = None,
         listen: bool = False,
-        settings: Settings = Settings(),
+        settings: Settings = DEFAULTS,
     ) -> Endpoint:
         """Binds a socket; with `listen`, answers whoever calls."""
         now = lib.rp_udp_now()
@@ -325,10 +389,30 @@ class Endpoint:
             raise RepramError(f"cannot open UDP {address[0]} port {address[1]}: {why}", hint=hint)
         return cls(core, out[0], unpack_address(bound))
 
-    async def connect(self, address: tuple[str, int], key: bytes) -> Session:
-        """A session with the node that has this key, or the error that says why not."""
+    def add_secret(self, secret: Secret) -> None:
+        """Callers may now prove that they have it; their session's `secret_id` says so."""
+        self.core.add_secret(secret)
+
+    def remove_secret(self, secret_id: bytes) -> None:
+        """It opens no further session; open ones go on."""
+        self.core.remove_secret(secret_id)
+
+    async def connect(
+        self,
+        address: tuple[str, int],
+        key: bytes | None,
+        *,
+        secret: Secret | None = None,
+        pattern: Pattern | None = None,
+    ) -> Session:
+        """A session with the node that has this key, or the error that says why not.
+
+        With a secret, both sides prove that they have it. Without a key (XX) whoever answers is
+        taken: compare `peer_key`, or the handshake hash, before trusting it.
+        """
         numeric = await self._resolve(address)
-        connection = self.core.connect(numeric, key, lib.rp_udp_now())
+        now = lib.rp_udp_now()
+        connection = self.core.connect(numeric, key, now, pattern=pattern, secret=secret)
         session = self._sessions[connection] = Session(self, connection)
         self.turn()
         try:
@@ -387,10 +471,19 @@ class Endpoint:
         if self._udp is None:
             return
         found = lib.rp_udp_turn(self._udp, self.core.pointer, why)
+        for session in self._traced:
+            session.write_trace()
         self._watch_writable(bool(found & lib.RP_TURN_WRITABLE))
         if found & lib.RP_TURN_EVENTS:
             for event in self.core.events():
                 self._handle(event)
+
+    def traced(self, session: Session, on: bool) -> None:
+        """The session's: whether its trace is to be written after each turn."""
+        if on:
+            self._traced.add(session)
+        else:
+            self._traced.discard(session)
 
     def _watch_writable(self, wanted: bool) -> None:
         if wanted and not self._writing:
@@ -408,6 +501,7 @@ class Endpoint:
             self._admit(session)
         elif event.kind is EventKind.CLOSED:
             self._sessions.pop(event.connection, None)
+            self._traced.discard(session)
 
     def _admit(self, session: Session) -> None:
         if len(self._accepted) >= BACKLOG:

@@ -7,11 +7,10 @@ no system package is needed and there is one copy in the process.
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 from enum import IntEnum
 from functools import cache
 from typing import TYPE_CHECKING
-
-import nacl._sodium
 
 from repram._core import ffi, lib
 from repram.errors import IntegrityFailure, LocalError, RepramError
@@ -56,10 +55,30 @@ _NAMES = {
 _OPTIONAL = ("aegis256_encrypt", "aegis256_decrypt")
 
 
+def _library() -> str:
+    spec = importlib.util.find_spec("nacl._sodium")
+    if spec is None or spec.origin is None:
+        raise RepramError("PyNaCl is not installed as its wheel is", hint="Reinstall PyNaCl.")
+    return spec.origin
+
+
+@cache
+def default_suites() -> tuple[Suite, ...]:
+    """AEGIS-256 is offered where the CPU has AES instructions: without them it is the slower one."""
+    library = ctypes.CDLL(_library())
+    probes = ("sodium_runtime_has_aesni", "sodium_runtime_has_armcrypto")
+    fast = any(getattr(library, probe)() for probe in probes if hasattr(library, probe))
+    return (
+        (Suite.XCHACHA20, Suite.AEGIS256)
+        if fast and sodium().aegis256_encrypt
+        else (Suite.XCHACHA20,)
+    )
+
+
 @cache
 def sodium() -> CData:
     """The table of functions, found and tested once."""
-    path = nacl._sodium.__file__
+    path = _library()
     library = ctypes.CDLL(path)
     if library.sodium_init() < 0:
         raise RepramError("libsodium could not be initialised", hint="Reinstall PyNaCl.")
@@ -174,13 +193,17 @@ class Noise:
     def write(self, payload: bytes) -> bytes:
         """The next message of ours."""
         out = ffi.new("uint8_t[]", len(payload) + 128)
-        size = _noise_ok(lib.rp_noise_write(self._state, payload, len(payload), out, len(payload) + 128))
+        size = _noise_ok(
+            lib.rp_noise_write(self._state, payload, len(payload), out, len(payload) + 128)
+        )
         return bytes(ffi.buffer(out)[:size])
 
     def read(self, message: bytes) -> bytes:
         """The payload of the peer's next message."""
         out = ffi.new("uint8_t[]", len(message) + 1)
-        size = _noise_ok(lib.rp_noise_read(self._state, message, len(message), out, len(message) + 1))
+        size = _noise_ok(
+            lib.rp_noise_read(self._state, message, len(message), out, len(message) + 1)
+        )
         return bytes(ffi.buffer(out)[:size])
 
     def finish(self) -> tuple[bytes, bytes, bytes]:

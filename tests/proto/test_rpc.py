@@ -10,6 +10,7 @@ from repram.errors import (
     Full,
     LocalError,
     NotFound,
+    RepramError,
     SessionClosed,
     StreamReset,
     Unreachable,
@@ -103,7 +104,7 @@ def test_a_bug_in_a_handler_is_logged_and_the_session_lives(
 
     async def main() -> None:
         async with serving(broken) as address, calling(address) as session:
-            with pytest.raises(messages.RepramError, match="inside the node"):
+            with pytest.raises(RepramError, match="inside the node"):
                 await rpc.call(session, put(0))
             assert (await rpc.call(session, Get(ID))).reply == Found(0, 1, 2, 3)
 

@@ -1,0 +1,65 @@
+"""Real processes: a node and the commands that people type."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+REPRAM = (sys.executable, "-m", "repram_cli")
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("REPRAM_")}
+
+
+def repram(
+    *arguments: str | Path, stdin: bytes = b"", cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run one command to its end."""
+    return subprocess.run(
+        [*REPRAM, *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        timeout=60,
+        check=False,
+        cwd=cwd,
+        env=ENVIRONMENT | environment,
+    )
+
+
+class Node:
+    """A node that is up: its address is the line that says so."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout
+        self.process = process
+        self.address = process.stdout.readline().decode().strip()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Ask it to stop; its exit code and what it logged."""
+        self.process.send_signal(number)
+        _, logged = self.process.communicate(timeout=30)
+        return self.process.returncode, logged.decode()
+
+
+@contextmanager
+def node(*options: str | Path) -> Iterator[Node]:
+    """A public node on a free port of this machine."""
+    command = [
+        *REPRAM,
+        "storaged",
+        "run",
+        "--public",
+        "--listen",
+        "127.0.0.1:0",
+        *map(str, options),
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT
+    ) as process:
+        try:
+            yield Node(process)
+        finally:
+            process.kill()
