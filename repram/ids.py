@@ -194,7 +194,10 @@ def format_size(size: int) -> str:
 
 def _node_key(text: str) -> bytes:
     if not _KEY_TEXT.fullmatch(text):
-        raise UsageError("the key in the node's address is not 43 characters of base64url")
+        raise UsageError(
+            "the key in the node's address is not 43 characters of base64url",
+            hint="Copy the address again, whole.",
+        )
     return from_base64url(text, KEY_SIZE)
 
 

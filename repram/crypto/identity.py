@@ -34,7 +34,10 @@ def x25519_image(key: bytes) -> bytes:
     try:
         return sodium.crypto_sign_ed25519_pk_to_curve25519(key)
     except CryptoError:
-        raise UsageError("this is no Ed25519 public key: no node can have it") from None
+        raise UsageError(
+            "the address holds no Ed25519 public key: no node can have it",
+            hint="Copy the address again, whole.",
+        ) from None
 
 
 def x25519_secret(seed: bytes) -> bytes:

@@ -363,7 +363,7 @@ class Endpoint:
     @classmethod
     async def open(
         cls,
-        address: Address = ("0.0.0.0", 0),  # noqa: S104  # a caller listens nowhere; a node says where
+        address: Address = ("0.0.0.0", 0),  # a caller listens nowhere; a node says where
         *,
         identity: bytes | None = None,
         listen: bool = False,

@@ -143,7 +143,6 @@ class Scenario:
         if not self.world.run(limit, self._all_done):
             late = [client.host.index for client in self.clients if not client.is_done]
             raise ScenarioError(f"clients {late} were not done by {self.world.now / SECOND} s")
-        # Whoever missed the CLOSE learns of the end by the idle limit.
         patience = self.world.now + 3 * int(Settings(**self.plan.settings).idle_timeout * SECOND)
         self.world.run(patience, lambda: False)
 
@@ -152,7 +151,9 @@ class Scenario:
             if not client.end or (client.end.cause, client.end.code) != (Cause.US, client.code):
                 how = describe(client.end) if client.end else "never"
                 raise ScenarioError(f"client {client.host.index} ended {how}")
-        expected = {(Cause.PEER, client.code) for client in self.clients} | {(Cause.IDLE, 0)}
+        # Who missed the CLOSE learns by silence, or asks on and is told that nobody is there.
+        expected = {(Cause.PEER, client.code) for client in self.clients}
+        expected |= {(Cause.IDLE, 0), (Cause.RESET, 0)}
         for end in self.server.ended:
             if (end.cause, end.code) not in expected:
                 raise ScenarioError(f"the server saw the end {describe(end)}")
