@@ -10,7 +10,7 @@ import typer
 
 import repram
 from repram.errors import RepramError
-from repram_cli import output, storaged, transfer
+from repram_cli import bench, output, storaged, transfer
 
 app = typer.Typer(
     name="repram",
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("upload")(transfer.upload)
 app.command("download")(transfer.download)
 app.add_typer(storaged.app, name="storaged")
+app.add_typer(bench.app, name="bench")
 
 
 def _version(wanted: bool) -> None:  # typer calls it with one positional value

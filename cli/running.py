@@ -1,4 +1,4 @@
-"""Runs a command's coroutine on the fastest loop there is."""
+"""What running a command takes: the fastest loop there is, and where to listen."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from repram.errors import Cancelled
+from repram.ids import DEFAULT_PORT, HostPort
 
 T = TypeVar("T")
 
@@ -26,3 +27,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     except ImportError:  # not on every platform
         return asyncio.new_event_loop
     return uvloop.new_event_loop
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """Like a node's host and port, but port 0 may stand here too."""
+    host, colon, port = text.rpartition(":")
+    if colon and port == "0":
+        return HostPort.parse(f"{host}:{DEFAULT_PORT}").host, 0
+    at = HostPort.parse(text)
+    return at.host, at.port

@@ -13,8 +13,9 @@ from typing import Annotated
 import typer
 
 from repram.errors import UsageError
-from repram.ids import DEFAULT_PORT, HostPort, parse_size
+from repram.ids import DEFAULT_PORT, parse_size
 from repram_cli import output
+from repram_cli.running import listen_address
 from repram_cli.running import run as run_coroutine
 
 _log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def run(
             hint="Run `repram storaged run --public`: whoever knows the address may store here.",
         )
     _log_to_stderr()
-    host, port = _listen_address(listen)
+    host, port = listen_address(listen)
     run_coroutine(_run(host, port, parse_size(memory), identity))
 
 
@@ -68,15 +69,6 @@ async def _run(host: str, port: int, memory: int, identity: Path | None) -> None
     output.data(str(node.address))
     _log.info("serving address=%s memory=%d", node.address, memory)
     await node.serve(stop)
-
-
-def _listen_address(text: str) -> tuple[str, int]:
-    """Like a node's host and port, but port 0 may stand here too."""
-    host, colon, port = text.rpartition(":")
-    if colon and port == "0":
-        return HostPort.parse(f"{host}:{DEFAULT_PORT}").host, 0
-    at = HostPort.parse(text)
-    return at.host, at.port
 
 
 def _log_to_stderr() -> None:

@@ -219,6 +219,7 @@ int rp_connection_stats(rp_core *core, int64_t handle, rp_stats *out) {
         .ecn_marks = c->ecn_marks,
         .migrations = c->migrations,
         .suite = c->keys.suite,
+        .controller = core->config.controller,
         .established = rp_conn_open(c),
         .has_peer_identity = c->has_peer_identity,
         .has_secret = c->has_secret,

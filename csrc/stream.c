@@ -110,6 +110,7 @@ void rp_stream_frame_acked(rp_stream *s, rp_arena *arena, const rp_sent_frame *f
         s->out_acked = rp_ranges_end(&s->acked, high);
         if (s->out_acked < high) s->out_acked = high;
         rp_ranges_drop_below(&s->acked, arena, s->out_acked);
+        rp_ranges_drop_below(&s->lost, arena, s->out_acked); /* what could not be cut out for want of room */
         rp_pages_release_below(&s->out, arena, s->out_acked);
     } else if (high > low && !rp_ranges_add(&s->acked, arena, low, high)) {
         rp_stream_frame_lost(s, arena, frame); /* no room to remember it: it is sent again */

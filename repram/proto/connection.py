@@ -48,6 +48,9 @@ _READ: Final = 65536
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
+CONTROLLERS: Final = ("cubic",)
+
+
 class EventKind(IntEnum):
     """What an event tells."""
 
@@ -144,6 +147,7 @@ class Stats:
     ecn_marks: int
     migrations: int
     suite: Suite
+    controller: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,8 +310,9 @@ class Connection:
     def stats(self) -> Stats:
         """How the session stands; SessionClosed once it is gone."""
         raw = self._raw_stats()
-        values = {name: getattr(raw, name) for name in Stats.__dataclass_fields__}
-        return Stats(**values | {"suite": Suite(raw.suite or Suite.XCHACHA20)})
+        named = {"suite": Suite(raw.suite or Suite.XCHACHA20), "controller": CONTROLLERS[raw.controller]}
+        names = Stats.__dataclass_fields__.keys() - named.keys()
+        return Stats(**{name: getattr(raw, name) for name in names}, **named)
 
     def observed_address(self) -> Address | None:
         """This side's address as the peer sees it, once it has said so."""

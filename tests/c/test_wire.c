@@ -231,6 +231,12 @@ static void every_frame_reads_as_the_protocol_lays_it_out(void) {
         {"0e500003627965", 0, 0, 0x1000, 3},    /* CLOSE: code, reason */
         {"2005410000026869", 5, 0x100, 0, 2},   /* STREAM */
         {"210541000000", 5, 0x100, 0, 0},       /* STREAM that ends here */
+        {"0a0102030405060708", 0, 0, 0, 8},     /* PATH_CHALLENGE */
+        {"0b0102030405060708", 0, 0, 0, 8},     /* PATH_RESPONSE */
+        {"0c00000000000000000000ffff7f0000011d09", 0, 0, 0, 18}, /* OBSERVED_ADDRESS */
+        {"0d00026869", 0, 0, 0, 2},             /* DATAGRAM */
+        {"0d0000", 0, 0, 0, 0},
+        {"0f000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20", 0, 0, 0, 33}, /* RATCHET */
     };
     for (size_t i = 0; i < COUNT(table); i++) {
         rp_frame f;
@@ -244,14 +250,17 @@ static void every_frame_reads_as_the_protocol_lays_it_out(void) {
 
 static void a_frame_that_is_cut_anywhere_does_not_parse(void) {
     static const char *const frames[] = {"04050641ff",     "05054123", "0680100000", "07054123",
-                                         "0e500003627965", "084123",   "2005410000026869", "0245010001020304"};
+                                         "0e500003627965", "084123",   "2005410000026869", "0245010001020304",
+                                         "0a0102030405060708", "0c00000000000000000000ffff7f0000011d09", "0d00026869",
+                                         "03054100010001020304",
+                                         "0f000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20"};
     for (size_t i = 0; i < COUNT(frames); i++) {
         rp_frame f;
-        uint8_t bytes[32];
+        uint8_t bytes[64];
         size_t size = strlen(frames[i]) / 2;
         check_from_hex(frames[i], bytes, size);
         for (size_t cut = 0; cut < size; cut++) {
-            uint8_t exact[32]; /* so that reading past it is noticed */
+            uint8_t exact[64]; /* so that reading past it is noticed */
             memcpy(exact + sizeof exact - cut, bytes, cut);
             CHECK_EQUAL(rp_frame_read(exact + sizeof exact - cut, cut, &f), RP_E_MALFORMED);
         }
@@ -386,6 +395,13 @@ static void an_ack_of_too_many_ranges_does_not_parse(void) {
     CHECK_EQUAL(rp_frame_read(bytes, sizeof bytes, &f), RP_E_MALFORMED);
 }
 
+static void marks_stand_behind_the_ranges(void) {
+    rp_frame f;
+    CHECK_EQUAL(read_hex("0305000005074100410a", &f), 10);
+    CHECK(f.ecn[0] == 7 && f.ecn[1] == 0x100 && f.ecn[2] == 0x10a);
+    CHECK_EQUAL(f.size, 1);
+}
+
 static void noise_never_reads_past_its_end(void) { /* ASan and valgrind watch */
     chance c = {7};
     for (int i = 0; i < 20000; i++) {
@@ -424,6 +440,7 @@ int main(void) {
     RUN(the_cursor_gives_the_ranges_as_written);
     RUN(ranges_that_pass_below_zero_do_not_parse);
     RUN(an_ack_of_too_many_ranges_does_not_parse);
+    RUN(marks_stand_behind_the_ranges);
     RUN(noise_never_reads_past_its_end);
     return 0;
 }

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from repram.errors import SessionClosed
 from repram.proto.connection import EventKind
+from repram.proto.primitives import Pattern
 from tests.sim.exchange import Exchange, Request, TransferError
 from tests.sim.world import Host, World
 
 if TYPE_CHECKING:
-    from repram.proto.connection import Address, Connection, Core, Event
+    from repram.proto.connection import Address, Connection, Core, Event, Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +183,17 @@ class Client(StreamApp):
         self.is_done = False
         self.end: Event | None = None
 
-    def connect(self, address: Address, key: bytes) -> None:
-        """Begin the handshake."""
-        self.connection = self.core.connect(address, key, self.world.now + self.host.clock)
+    def connect(self, address: Address, key: bytes, pattern: Pattern, secret: Secret) -> None:
+        """Begin the handshake that the pattern prescribes."""
+        known = pattern in {Pattern.IK, Pattern.IKPSK2}
+        shared = pattern in {Pattern.IKPSK2, Pattern.XXPSK3}
+        self.connection = self.core.connect(
+            address,
+            key if known else None,
+            self.world.now + self.host.clock,
+            pattern=pattern,
+            secret=secret if shared else None,
+        )
 
     def established(self, connection: Connection) -> None:
         self.is_connected = True

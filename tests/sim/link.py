@@ -50,6 +50,10 @@ class LinkSettings:
     mtu: int = 65_507
     blackouts: tuple[tuple[int, int], ...] = ()
 
+    def queue_delay(self) -> int:
+        """How long a datagram stands in a full queue."""
+        return self.queue * 1_000_000 // self.rate if self.rate else 0
+
 
 Arrivals = list[tuple[int, bytes]]
 NOTHING: Arrivals = []

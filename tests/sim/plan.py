@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from repram.proto.primitives import Suite
+from repram.proto.primitives import Pattern, Suite
 from tests.sim.apps import GREEDY, Appetite
 from tests.sim.exchange import Request
 from tests.sim.link import Burst, LinkSettings
@@ -21,7 +21,20 @@ SECOND = 1_000_000
 
 #: What the core can do by now beyond the plain transfer; traits are switched on by it.
 SUPPORTED: frozenset[str] = frozenset(
-    {"streams", "aegis", "blackout recovery", "long paths", "many streams", "stream reset", "wrap"}
+    {
+        "aegis",
+        "blackout recovery",
+        "cookies",
+        "long paths",
+        "many streams",
+        "migration",
+        "patterns",
+        "ratchet",
+        "rekey",
+        "stream reset",
+        "streams",
+        "wrap",
+    }
 )
 
 
@@ -36,6 +49,7 @@ class ClientPlan:
     pause: int = 0
     code: int = 0
     appetite: Appetite = GREEDY
+    pattern: Pattern = Pattern.IK
 
 
 @dataclass
@@ -44,7 +58,7 @@ class Plan:
 
     seed: str
     clients: list[ClientPlan] = field(default_factory=list)
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=lambda: {"suites": (Suite.XCHACHA20,)})
     appetite: Appetite = GREEDY
     clocks: tuple[int, ...] = ()
     tick: int = 1
@@ -240,7 +254,7 @@ def _aegis(plan: Plan, random: Random) -> None:
     plan.settings["suites"] = (Suite.XCHACHA20, Suite.AEGIS256)
 
 
-# ---- what waits for the core (issue 3) ----
+# ---- what the core does about its keys and its peers' addresses ----
 
 
 def _wrap(plan: Plan, random: Random) -> None:
@@ -257,7 +271,12 @@ def _long_blackout(plan: Plan, random: Random) -> None:
 
 
 def _moving(plan: Plan, random: Random) -> None:
-    plan.rebind_every = 2 * SECOND
+    # Whoever moves within a round trip or two is never found.
+    links = [link for client in plan.clients for link in (client.there, client.back)]
+    slowest = max(link.delay + link.jitter + link.queue_delay() for link in links)
+    # And whoever only listens is found again when it says something.
+    plan.settings["keep_alive"] = 1.0
+    plan.rebind_every = max(16 * slowest, int(10 ** random.uniform(4.7, 6.3)))  # 50 ms to 2 s
 
 
 def _diverter(plan: Plan, random: Random) -> None:
@@ -266,6 +285,20 @@ def _diverter(plan: Plan, random: Random) -> None:
 
 def _rekeys(plan: Plan, random: Random) -> None:
     plan.settings["rekey_packets"] = random.choice((50, 200, 1000))
+
+
+def _ratchets(plan: Plan, random: Random) -> None:
+    plan.settings["rekey_seconds"] = random.uniform(0.05, 3)
+    plan.settings["ratchet_seconds"] = random.uniform(0.05, 3)
+
+
+def _patterns(plan: Plan, random: Random) -> None:
+    for client in plan.clients:
+        client.pattern = random.choice(list(Pattern))
+
+
+def _cookies(plan: Plan, random: Random) -> None:
+    plan.settings["cookie_after"] = random.choice((0, 1, 2))
 
 
 TRAITS: tuple[Trait, ...] = (
@@ -300,4 +333,7 @@ TRAITS: tuple[Trait, ...] = (
     Trait("moving", 0.1, _moving, needs="migration"),
     Trait("diverter", 0.5, _diverter, needs="migration"),
     Trait("rekeys", 0.15, _rekeys, needs="rekey"),
+    Trait("ratchets", 0.15, _ratchets, needs="ratchet"),
+    Trait("patterns", 0.3, _patterns, needs="patterns"),
+    Trait("cookies", 0.15, _cookies, needs="cookies"),
 )

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 
-from repram.proto.connection import Cause, Core, Settings
+from repram.proto.connection import Cause, Core, Secret, Settings
+from repram.proto.primitives import Pattern
 from tests.sim.apps import Client, Server, describe
 from tests.sim.meddler import Meddler
 from tests.sim.plan import SECOND, ClientPlan, Plan, draw
@@ -46,6 +47,11 @@ class Scenario:
         self.world = World(plan.seed)
         self.cores: list[Core] = []
         self.server_core, server_host = self._host("server", ("10.0.0.1", 7433), listen=True)
+        random = self.world.random("secrets")
+        self.invite = Secret(random.randbytes(8), random.randbytes(32))
+        self.network = Secret(bytes(8), random.randbytes(32))  # XXpsk3 has no place for an id
+        self.server_core.add_secret(self.invite)
+        self.server_core.add_secret(self.network)
         self.server = Server(self.world, server_host, plan.appetite)
         self.clients = [
             self._client(number, wanted) for number, wanted in enumerate(plan.clients, start=1)
@@ -61,7 +67,7 @@ class Scenario:
             seed=self.world.random(f"core of {name}").randbytes(32),
             identity=self.world.random(f"identity of {name}").randbytes(32),
             listen=listen,
-            settings=Settings(**plan.settings),
+            settings=Settings(patterns=tuple(Pattern), **plan.settings),
         )
         self.cores.append(core)
         host = self.world.add(
@@ -87,7 +93,9 @@ class Scenario:
             code=wanted.code,
             appetite=wanted.appetite,
         )
-        start = partial(client.connect, self.server.host.address, self.server_core.key)
+        key, pattern = self.server_core.key, wanted.pattern
+        secret = self.network if pattern is Pattern.XXPSK3 else self.invite
+        start = partial(client.connect, self.server.host.address, key, pattern, secret)
         self.world.at(0, start, host)
         if self.plan.rebind_every:
             self.world.at(self.plan.rebind_every, partial(self._move, client), host)

@@ -1,0 +1,122 @@
+"""`bench …`: what repram's transport carries between two machines, as iperf tells it of TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Annotated, Literal
+
+import typer
+
+from repram.errors import UsageError
+from repram.ids import HostPort, NodeAddress, parse_duration, parse_size
+from repram_cli import output
+from repram_cli.running import listen_address
+from repram_cli.running import run as run_coroutine
+
+app = typer.Typer(help="Measure the transport between two machines.", no_args_is_help=True)
+
+SuiteName = Literal["auto", "xchacha20", "aegis256"]
+DEFAULT_BYTES = "1GiB"
+
+
+@app.command()
+def serve(
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 picks a free one.")
+    ] = "0.0.0.0:0",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON objects.")] = False,
+) -> None:
+    """Answer measurements until told to stop; prints the address to run them against."""
+    host, port = listen_address(listen)
+    run_coroutine(_serve(host, port, as_json=as_json))
+
+
+async def _serve(host: str, port: int, *, as_json: bool) -> None:
+    import os
+
+    from repram.proto import measure
+    from repram.proto.endpoint import Endpoint
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with await Endpoint.open((host, port), identity=os.urandom(32), listen=True) as endpoint:
+        address = str(NodeAddress(endpoint.key, HostPort(*endpoint.address)))
+        if as_json:
+            output.event("address", address=address)
+        else:
+            output.data(address)
+        serving = asyncio.create_task(measure.serve(endpoint))
+        await stop.wait()
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+@app.command()
+def run(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="What `bench serve` printed.")],
+    size: Annotated[
+        str | None, typer.Option("--bytes", metavar="SIZE", help="How much to move.")
+    ] = None,
+    seconds: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Or for how long, such as 10 or 1m.")
+    ] = None,
+    direction: Annotated[
+        Literal["up", "down", "both"], typer.Option(help="Which way, seen from here.")
+    ] = "up",
+    streams: Annotated[int, typer.Option(min=1, max=256, help="Streams at once.")] = 1,
+    suite: Annotated[SuiteName, typer.Option(help="How packets are sealed.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON objects.")] = False,
+) -> None:
+    """Move bytes to or from a `bench serve` elsewhere and tell how fast they went."""
+    if size and seconds:
+        raise UsageError("--bytes and --seconds exclude each other")
+    limit = 0.0 if seconds is None else _seconds(seconds)
+    amount = 0 if seconds else parse_size(size or DEFAULT_BYTES)
+    where = NodeAddress.parse(address)
+    run_coroutine(_run(where, amount, limit, direction, streams, suite, as_json=as_json))
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.isdigit() else parse_duration(text) / 1000
+
+
+async def _run(
+    where: NodeAddress,
+    size: int,
+    seconds: float,
+    direction: Literal["up", "down", "both"],
+    streams: int,
+    suite: SuiteName,
+    *,
+    as_json: bool,
+) -> None:
+    from dataclasses import asdict
+
+    from repram.proto import measure
+    from repram.proto.connection import Settings
+    from repram.proto.endpoint import Endpoint
+    from repram.proto.primitives import Suite
+
+    chosen = {
+        "auto": None,
+        "xchacha20": (Suite.XCHACHA20,),
+        "aegis256": (Suite.XCHACHA20, Suite.AEGIS256),
+    }
+    local = ("::", 0) if ":" in where.at.host else ("0.0.0.0", 0)
+    async with (
+        await Endpoint.open(local, settings=Settings(suites=chosen[suite])) as endpoint,
+        await endpoint.connect((where.at.host, where.at.port), where.key) as session,
+    ):
+        result = await measure.transfer(
+            session, size=size, seconds=seconds, direction=direction, streams=streams
+        )
+    if as_json:
+        output.event("result", **asdict(result))
+        return
+    output.data(
+        f"{result.goodput_mb_s:.1f} MB/s: {result.bytes / 2**20:.0f} MiB in {result.seconds:.2f} s, "
+        f"CPU {result.cpu_s_local:.2f} s here and {result.cpu_s_remote:.2f} s there, "
+        f"{result.loss:.2%} lost, {result.suite}, {result.cc}, packets of {result.mtu} bytes"
+    )

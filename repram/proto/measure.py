@@ -1,0 +1,241 @@
+"""What a session can carry, and what it costs: the two sides behind `repram bench`.
+
+Each flow is a stream of its own. It begins with an order: 2 bytes of length and a msgpack message. Sending
+up, bytes follow until the end and the count comes back; sending down, bytes come until the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from repram.errors import RemoteError, RepramError, SessionClosed
+from repram.proto.endpoint import Endpoint, Session, Stream
+
+PIECE: Final = 1 << 20
+MAX_ORDER: Final = 4096
+MAX_SECONDS: Final = 3600.0
+MAX_BYTES: Final = 1 << 50
+
+Direction: TypeAlias = Literal["up", "down", "both"]
+
+
+class Sink(msgspec.Struct, frozen=True, array_like=True, tag="sink"):
+    """Count what comes."""
+
+
+class Source(msgspec.Struct, frozen=True, array_like=True, tag="source"):
+    """Send so many bytes, or for so long."""
+
+    size: int
+    seconds: float
+
+
+class Cost(msgspec.Struct, frozen=True, array_like=True, tag="cost"):
+    """Tell what your process has cost so far."""
+
+
+class Account(msgspec.Struct, frozen=True, array_like=True):
+    """What the far side has to tell: bytes counted, CPU seconds, and its packets."""
+
+    size: int
+    cpu: float
+    packets_sent: int
+    packets_lost: int
+    retransmitted: int
+
+
+Order: TypeAlias = Sink | Source | Cost
+
+_orders: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
+_accounts: msgspec.msgpack.Decoder[Account] = msgspec.msgpack.Decoder(Account)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One measurement; sizes in bytes, `goodput_mb_s` in 10⁶ bytes a second."""
+
+    bytes: int
+    seconds: float
+    goodput_mb_s: float
+    cpu_s_local: float
+    cpu_s_remote: float
+    suite: str
+    cc: str
+    mtu: int
+    loss: float
+    retransmits: int
+    rtt_us: int
+    direction: str
+    streams: int
+
+
+async def _write(stream: Stream, message: object) -> None:
+    encoded = msgspec.msgpack.encode(message)
+    stream.write(len(encoded).to_bytes(2, "big") + encoded)
+    await stream.drain()
+
+
+async def _read(stream: Stream) -> bytes:
+    size = int.from_bytes(await stream.readexactly(2), "big")
+    if size > MAX_ORDER:
+        raise RemoteError(f"an order of {size} bytes is longer than {MAX_ORDER}")
+    return await stream.readexactly(size)
+
+
+# ---- the side that serves ----
+
+
+async def serve(endpoint: Endpoint) -> None:
+    """Answers measurements until cancelled."""
+    async with asyncio.TaskGroup() as tasks:
+        while True:
+            session = await endpoint.accept()
+            tasks.create_task(_serve_session(session))
+
+
+async def _serve_session(session: Session) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        while True:
+            try:
+                stream = await session.accept_stream()
+            except SessionClosed:
+                return
+            tasks.create_task(_serve_stream(session, stream))
+
+
+async def _serve_stream(session: Session, stream: Stream) -> None:
+    try:
+        order = _orders.decode(await _read(stream))
+        await _obey(session, stream, order)
+    except (RepramError, msgspec.MsgspecError, asyncio.IncompleteReadError):
+        stream.reset(1)
+
+
+async def _obey(session: Session, stream: Stream, order: Order) -> None:
+    match order:
+        case Sink():
+            size = await _count(stream)
+            await _write(stream, _account(session, size))
+        case Source():
+            size, seconds = min(order.size, MAX_BYTES), min(order.seconds, MAX_SECONDS)
+            await _pour(stream, size, seconds)
+        case Cost():
+            await _write(stream, _account(session, 0))
+    stream.send_eof()
+
+
+def _account(session: Session, size: int) -> Account:
+    stats = session.stats()
+    return Account(
+        size,
+        time.process_time(),
+        stats.packets_sent,
+        stats.packets_lost,
+        stats.retransmitted_bytes,
+    )
+
+
+async def _count(stream: Stream) -> int:
+    size = 0
+    while piece := await stream.read(PIECE):
+        size += len(piece)
+    return size
+
+
+async def _pour(stream: Stream, size: int, seconds: float) -> None:
+    """Zeros will do: they are sealed like anything else, and nothing on the way compresses."""
+    piece = memoryview(bytes(PIECE))
+    until = time.monotonic() + seconds if seconds else None
+    while size > 0 and (until is None or time.monotonic() < until):
+        stream.write(piece[: min(size, PIECE)])
+        size -= PIECE
+        await stream.drain()
+
+
+# ---- the side that asks ----
+
+
+async def transfer(
+    session: Session,
+    *,
+    size: int = 0,
+    seconds: float = 0.0,
+    direction: Direction = "up",
+    streams: int = 1,
+) -> Result:
+    """Moves `size` bytes (or whatever passes in `seconds`) over `streams` streams each way asked for."""
+    before, local = await _ask_cost(session), time.process_time()
+    started = time.monotonic()
+    share = -(-size // streams) if size else MAX_BYTES
+    flows = {"up": (_up,), "down": (_down,), "both": (_up, _down)}[direction]
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(flow(session, share, seconds))
+            for _ in range(streams)
+            for flow in flows
+        ]
+    moved = sum(task.result() for task in tasks)
+    took = time.monotonic() - started
+    local = time.process_time() - local
+    return _result(session, before, await _ask_cost(session), moved, took, local, direction, streams)
+
+
+def _result(
+    session: Session,
+    before: Account,
+    after: Account,
+    moved: int,
+    took: float,
+    local: float,
+    direction: str,
+    streams: int,
+) -> Result:
+    stats = session.stats()
+    sent = stats.packets_sent + after.packets_sent
+    lost = stats.packets_lost + after.packets_lost
+    return Result(
+        bytes=moved,
+        seconds=took,
+        goodput_mb_s=moved / took / 1e6,
+        cpu_s_local=local,
+        cpu_s_remote=after.cpu - before.cpu,
+        suite=stats.suite.name.lower(),
+        cc=stats.controller,
+        mtu=stats.mtu,
+        loss=lost / sent if sent else 0.0,
+        retransmits=stats.retransmitted_bytes + after.retransmitted,
+        rtt_us=stats.rtt,
+        direction=direction,
+        streams=streams,
+    )
+
+
+async def _ask_cost(session: Session) -> Account:
+    stream = await session.open_stream(priority=0)
+    await _write(stream, Cost())
+    stream.send_eof()
+    account = _accounts.decode(await _read(stream))
+    await stream.read()
+    return account
+
+
+async def _up(session: Session, size: int, seconds: float) -> int:
+    stream = await session.open_stream()
+    await _write(stream, Sink())
+    await _pour(stream, size, seconds)
+    stream.send_eof()
+    counted = _accounts.decode(await _read(stream)).size
+    await stream.read()
+    return counted
+
+
+async def _down(session: Session, size: int, seconds: float) -> int:
+    stream = await session.open_stream()
+    await _write(stream, Source(size, seconds))
+    stream.send_eof()
+    return await _count(stream)
