@@ -236,9 +236,14 @@ static int answer(rp_core *core, rp_conn *c, const uint8_t *init, size_t size, u
     return 0;
 }
 
-static void repeat_accept(rp_core *core, rp_conn *c, size_t size) {
+/* The answer goes to where this INIT came from: the one before may have been a copy from a forged source. */
+static void repeat_accept(rp_core *core, rp_conn *c, const rp_address *peer, size_t size) {
     core->counters.inits_repeated++;
     if (c->state != RP_ANSWERED) return;
+    if (!rp_address_equal(&c->peer, peer)) {
+        c->peer = *peer;
+        c->unvalidated_in = c->unvalidated_out = 0;
+    }
     c->unvalidated_in += size;
     c->handshake_due = true;
     rp_core_ready(core, c);
@@ -302,7 +307,7 @@ void rp_core_on_init(rp_core *core, const rp_address *peer, const uint8_t *init,
     }
     rp_conn *c = rp_core_find_init(core, init + size - 2 * RP_MAC_SIZE);
     if (c) {
-        repeat_accept(core, c, size);
+        repeat_accept(core, c, peer, size);
         return;
     }
     rotate_cookies(core);

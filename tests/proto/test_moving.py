@@ -127,3 +127,11 @@ def test_an_unvalidated_address_gets_at_most_three_times_what_it_sent() -> None:
     received = sum(len(d) for d, source, _ in duo.captured if source == CLIENT)
     assert 0 < sent <= 3 * received
     assert duo.server.counters()["sessions"] == 0
+
+
+def test_a_copied_init_from_a_forged_source_blocks_no_handshake() -> None:
+    duo = Duo()
+    duo.path = lambda d, s, t: [(d, ELSEWHERE, t), (d, s, t)] if d[0] == 1 else [(d, s, t)]
+    mine, theirs = duo.connect()
+    assert theirs.address == CLIENT
+    assert duo.transfer(mine, theirs, DATA) == DATA
