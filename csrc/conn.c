@@ -257,12 +257,35 @@ uint64_t rp_conn_send_room(const rp_conn *c) {
     return room < RP_MAX_STREAM_WINDOW ? room : RP_MAX_STREAM_WINDOW;
 }
 
-/* ---- the peer has moved: nothing is known of the new path ---- */
+/* ---- where the peer is ---- */
+
+void rp_conn_prove(rp_conn *c, const rp_address *address, size_t size, uint64_t now) {
+    if (!rp_path_seen(&c->path, address, size)) return;
+    rp_core_random(c->core, c->path.challenge, sizeof c->path.challenge);
+    rp_trace_add(&c->trace, now, RP_TRACE_PATH, 1, 0);
+}
+
+/* Usually the one address that got our ACCEPT is so proved. Copied INITs may have drawn it elsewhere too. */
+void rp_conn_take_address(rp_conn *c, const rp_address *from, size_t size, uint64_t now) {
+    bool same = rp_address_equal(from, &c->peer);
+    c->unproven = c->several_sources || !same;
+    if (!c->unproven) return;
+    if (!same) c->unvalidated_in = c->unvalidated_out = 0;
+    c->peer = *from;
+    c->unvalidated_in += size;
+    rp_conn_prove(c, from, size, now);
+}
+
+bool rp_conn_may_send(const rp_conn *c, size_t size) {
+    return !c->unproven || c->unvalidated_out + size <= 3 * c->unvalidated_in;
+}
+
+/* The peer has moved: nothing is known of the new path. */
 
 void rp_conn_migrate(rp_conn *c, uint64_t now) {
     uint64_t rtt = now - c->path.asked_at;
     c->peer = c->path.address;
-    c->path.active = false;
+    c->path.active = c->unproven = false;
     c->path.again_at = 0;
     c->migrations++;
     c->core->counters.migrations++;
@@ -324,13 +347,14 @@ static uint64_t loss_deadline(const rp_conn *c) {
 static void arm_established(rp_conn *c) {
     uint64_t *at = c->timers.at, idle = idle_limit(c), keep_alive = c->core->config.keep_alive;
     at[RP_TIMER_HANDSHAKE] = RP_NEVER;
-    at[RP_TIMER_LOSS] = loss_deadline(c);
-    at[RP_TIMER_ACK] = c->ack.deadline;
+    bool mute = !rp_conn_may_send(c, c->mtu); /* until more comes in: no deadline would change that */
+    at[RP_TIMER_LOSS] = mute ? RP_NEVER : loss_deadline(c);
+    at[RP_TIMER_ACK] = mute ? RP_NEVER : c->ack.deadline;
     at[RP_TIMER_PATH] = c->path.active && c->path.again_at ? c->path.again_at : RP_NEVER;
-    at[RP_TIMER_PACE] = c->pace_at ? c->pace_at : RP_NEVER;
+    at[RP_TIMER_PACE] = c->pace_at && !mute ? c->pace_at : RP_NEVER;
     at[RP_TIMER_IDLE] = idle ? c->last_received + idle : RP_NEVER;
     uint64_t heard = c->last_received > c->last_eliciting ? c->last_received : c->last_eliciting;
-    at[RP_TIMER_KEEP_ALIVE] = keep_alive && !c->in_flight_packets ? heard + keep_alive : RP_NEVER;
+    at[RP_TIMER_KEEP_ALIVE] = keep_alive && !mute && !c->in_flight_packets ? heard + keep_alive : RP_NEVER;
 }
 
 void rp_conn_arm(rp_conn *c, uint64_t now) {

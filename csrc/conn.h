@@ -51,6 +51,7 @@ typedef struct rp_conn {
     uint8_t handshake_hash[RP_HASH_SIZE];
     rp_handshake *handshake; /* a borrowed block, until established */
     uint64_t handshake_started, handshake_wait;
+    bool several_sources, unproven;           /* more than one address got our ACCEPT: which is the peer's? */
     uint64_t unvalidated_in, unvalidated_out; /* bytes, until the peer's address is proved */
     int64_t clock_offset;
 
@@ -113,6 +114,9 @@ void rp_conn_establish(rp_conn *conn, uint64_t now);
 /* The handshake is over for us: keys and the peer's limits are known. */
 void rp_conn_use_keys(rp_conn *conn, uint8_t suite, const rp_limits *theirs, const uint8_t *reset_token,
                       uint64_t now);
+/* The responder's: the initiator has proved its keys, in a packet from this address. */
+void rp_conn_take_address(rp_conn *conn, const rp_address *from, size_t size, uint64_t now);
+void rp_conn_prove(rp_conn *conn, const rp_address *address, size_t size, uint64_t now); /* challenges it */
 void rp_conn_migrate(rp_conn *conn, uint64_t now); /* to the address that has proved itself */
 void rp_conn_close(rp_conn *conn, uint8_t cause, uint64_t code, const uint8_t *reason, size_t size,
                    uint64_t now);
@@ -121,6 +125,7 @@ void rp_conn_abort(rp_conn *conn, uint64_t code, const char *reason, uint64_t no
 void rp_conn_free(rp_conn *conn);
 void rp_conn_timeout(rp_conn *conn, uint64_t now);
 void rp_conn_arm(rp_conn *conn, uint64_t now);
+bool rp_conn_may_send(const rp_conn *conn, size_t size); /* to an address that has proved nothing: 3 times */
 bool rp_conn_open(const rp_conn *conn);
 uint64_t rp_conn_send_room(const rp_conn *conn); /* bytes a stream may hold unacknowledged */
 

@@ -129,7 +129,13 @@ static int on_path_challenge(rp_conn *c, const rp_frame *f, const rp_address *fr
 }
 
 static int on_path_response(rp_conn *c, const rp_frame *f, uint64_t now) {
-    if (rp_path_answers(&c->path, f->data)) rp_conn_migrate(c, now);
+    if (!rp_path_answers(&c->path, f->data)) return 0;
+    if (!rp_address_equal(&c->path.address, &c->peer)) {
+        rp_conn_migrate(c, now);
+        return 0;
+    }
+    c->unproven = c->path.active = false;
+    c->path.again_at = 0;
     return 0;
 }
 
@@ -294,14 +300,14 @@ static void failed_tag(rp_conn *c, uint64_t now) {
 
 /* Only the newest packet tells where the peer is: an older one may have been held back, or copied. */
 static void notice_address(rp_conn *c, const rp_address *from, size_t size, uint64_t now) {
-    if (rp_address_equal(from, &c->peer)) {
+    bool home = rp_address_equal(from, &c->peer);
+    if (home && c->unproven) c->unvalidated_in += size;
+    if (!home || c->unproven) {
+        rp_conn_prove(c, from, size, now);
+    } else {
         c->path.active = false;
         c->path.again_at = 0;
-        return;
     }
-    if (!rp_path_seen(&c->path, from, size)) return;
-    rp_core_random(c->core, c->path.challenge, sizeof c->path.challenge);
-    rp_trace_add(&c->trace, now, RP_TRACE_PATH, 1, 0);
 }
 
 static void count_ecn(rp_conn *c, uint8_t ecn) {
@@ -361,8 +367,11 @@ void rp_conn_receive(rp_conn *c, const rp_header *h, const rp_address *from, uin
         answer_after_close(c);
         return;
     }
-    if (c->state != RP_ESTABLISHED) rp_conn_establish(c, now);
-    if (newest) notice_address(c, from, size, now);
+    if (c->state == RP_ANSWERED) rp_conn_take_address(c, from, size, now);
+    if (c->state != RP_ESTABLISHED)
+        rp_conn_establish(c, now);
+    else if (newest)
+        notice_address(c, from, size, now);
     count_ecn(c, ecn);
     apply(c, number, datagram + RP_HEADER_SIZE, size - RP_HEADER_SIZE - tag, from, now);
     rp_core_ready(c->core, c);

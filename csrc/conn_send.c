@@ -238,6 +238,7 @@ static void account(rp_conn *c, rp_writer *w, uint64_t number, uint64_t now) {
     record->ecn = c->ecn;
     c->packets_sent++;
     c->bytes_sent += record->size;
+    c->unvalidated_out += record->size;
     if (number && !(uint32_t)number) c->core->counters.wraps++;
     rp_trace_add(&c->trace, now, RP_TRACE_SENT, number, record->size);
     if (!w->eliciting) { /* never acknowledged for its own sake: nothing waits for it */
@@ -299,6 +300,7 @@ static void renew_keys(rp_conn *c, uint64_t now) {
 }
 
 static size_t send_packet(rp_conn *c, uint8_t *out, uint64_t now) {
+    if (!rp_conn_may_send(c, c->mtu)) return 0;
     bool work = has_work(c), may = work && may_send(c, now);
     rp_writer w;
     if (may || c->ack.due) renew_keys(c, now);
@@ -378,6 +380,7 @@ static size_t send_path(rp_conn *c, uint8_t *out, uint64_t now, rp_address *to) 
         return send_path_frame(c, out, RP_FRAME_PATH_RESPONSE, c->response, now);
     }
     if (!c->path.active || !c->path.due || !rp_path_may_send(&c->path, AT_MOST)) return 0;
+    if (rp_address_equal(&c->path.address, &c->peer) && !rp_conn_may_send(c, AT_MOST)) return 0;
     *to = c->path.address;
     size_t size = send_path_frame(c, out, RP_FRAME_PATH_CHALLENGE, c->path.challenge, now);
     rp_path_asked(&c->path, size, rp_loss_pto(&c->loss, RP_MAX_ACK_DELAY), now);

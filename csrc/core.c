@@ -150,7 +150,7 @@ static void receive_one(rp_core *core, const rp_address *peer, uint8_t *datagram
         rp_core_on_init(core, peer, datagram, size, now);
         return;
     case RP_TYPE_ACCEPT:
-        rp_core_on_accept(core, &header, datagram, size, now);
+        rp_core_on_accept(core, &header, peer, datagram, size, now);
         return;
     case RP_TYPE_RETRY:
         rp_core_on_retry(core, &header, datagram, size);

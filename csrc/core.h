@@ -4,6 +4,8 @@
 
 #include "conn.h"
 
+#define RP_REPLY_MAX 512 /* an ACCEPT is the longest */
+
 struct rp_core {
     rp_config config;
     rp_sodium sodium;
@@ -33,7 +35,7 @@ struct rp_core {
     struct { /* answers to those without a session; few, and overwritten when too many */
         rp_address peer;
         uint16_t size;
-        uint8_t data[96];
+        uint8_t data[RP_REPLY_MAX];
     } replies[16];
     uint32_t reply_count;
     uint64_t reply_budget, reply_updated;
@@ -62,8 +64,8 @@ void rp_core_pop_eventful(rp_core *core);
 /* ---- core_handshake.c ---- */
 void rp_core_on_init(rp_core *core, const rp_address *peer, const uint8_t *init, size_t size, uint64_t now);
 void rp_core_on_retry(rp_core *core, const rp_header *header, const uint8_t *datagram, size_t size);
-void rp_core_on_accept(rp_core *core, const rp_header *header, const uint8_t *datagram, size_t size,
-                       uint64_t now);
+void rp_core_on_accept(rp_core *core, const rp_header *header, const rp_address *peer, const uint8_t *datagram,
+                       size_t size, uint64_t now);
 void rp_core_on_refusal(rp_core *core, const rp_header *header, const uint8_t *datagram, size_t size);
 void rp_core_on_reset(rp_core *core, const rp_header *header, const rp_address *peer, const uint8_t *datagram,
                       size_t size, uint64_t now);

@@ -114,7 +114,7 @@ static uint8_t *reply_buffer(rp_core *core, const rp_address *peer, uint16_t siz
         core->reply_budget = core->reply_budget + gained < REPLIES ? core->reply_budget + gained : REPLIES;
         core->reply_updated = core->now;
     }
-    if (!core->reply_budget || core->reply_count == REPLIES) return NULL;
+    if (!core->reply_budget || core->reply_count == REPLIES || size > RP_REPLY_MAX) return NULL;
     core->reply_budget--;
     uint32_t place = core->reply_count++;
     core->replies[place].peer = *peer;
@@ -236,12 +236,22 @@ static int answer(rp_core *core, rp_conn *c, const uint8_t *init, size_t size, u
     return 0;
 }
 
+/* Two sources sent the same INIT before it was answered: each gets its answer, for only one is real. */
+static void answer_first(rp_core *core, rp_conn *c) {
+    const rp_handshake *h = c->handshake;
+    if (c->unvalidated_out + h->size > 3 * c->unvalidated_in) return;
+    uint8_t *out = reply_buffer(core, &c->peer, h->size);
+    if (out) memcpy(out, h->message, h->size);
+}
+
 /* The answer goes to where this INIT came from: the one before may have been a copy from a forged source. */
 static void repeat_accept(rp_core *core, rp_conn *c, const rp_address *peer, size_t size) {
     core->counters.inits_repeated++;
     if (c->state != RP_ANSWERED) return;
     if (!rp_address_equal(&c->peer, peer)) {
+        if (c->handshake_due) answer_first(core, c);
         c->peer = *peer;
+        c->several_sources = true;
         c->unvalidated_in = c->unvalidated_out = 0;
     }
     c->unvalidated_in += size;
@@ -362,7 +372,8 @@ static void on_answer(rp_core *core, rp_conn *c, const uint8_t *datagram, size_t
     rp_core_ready(core, c);
 }
 
-static void on_confirm(rp_core *core, rp_conn *c, const uint8_t *datagram, size_t size, uint64_t now) {
+static void on_confirm(rp_core *core, rp_conn *c, const rp_address *peer, const uint8_t *datagram, size_t size,
+                       uint64_t now) {
     rp_hello hello;
     if (!rp_pattern_is_xx(c->handshake->pattern) ||
         rp_handshake_consume_confirm(c->handshake, datagram, size, &hello) != 0) {
@@ -371,22 +382,24 @@ static void on_confirm(rp_core *core, rp_conn *c, const uint8_t *datagram, size_
     }
     know_initiator(c, &hello);
     rp_conn_use_keys(c, c->suite, &hello.limits, hello.reset_token, now);
+    rp_conn_take_address(c, peer, size, now);
     rp_conn_establish(c, now);
     rp_core_ready(core, c);
 }
 
-void rp_core_on_accept(rp_core *core, const rp_header *header, const uint8_t *datagram, size_t size,
-                       uint64_t now) {
+void rp_core_on_accept(rp_core *core, const rp_header *header, const rp_address *peer, const uint8_t *datagram,
+                       size_t size, uint64_t now) {
     rp_conn *c = rp_core_find_session(core, header->session);
     core->counters.accepts_in++;
     if (c && c->state == RP_CALLING) {
         on_answer(core, c, datagram, size, now);
     } else if (c && c->state == RP_ANSWERED) {
-        on_confirm(core, c, datagram, size, now);
+        on_confirm(core, c, peer, datagram, size, now);
     } else {
         core->counters.dropped_state++;
         if (!c || c->state != RP_ESTABLISHED || c->initiator) return;
-        c->ping_due = true; /* a confirmation again: what told the initiator that it arrived was lost */
+        c->ping_due = true; /* a confirmation again: what told the initiator that it arrived was lost, */
+        if (c->unproven) rp_conn_prove(c, peer, size, now); /* or went where a copy had come from */
         rp_core_ready(core, c);
     }
 }
