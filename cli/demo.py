@@ -31,6 +31,8 @@ def main() -> None:
     except RepramError as error:
         output.report(error)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _story(folder: Path) -> None:
@@ -41,7 +43,7 @@ def _story(folder: Path) -> None:
     with _node() as address:
         _step("1", "a node, holding sealed bytes in memory only", address)
         link = _said("upload", str(original), "--ttl", f"{_TTL}s", "--host", address)
-        gone_at = time.monotonic() + _TTL  # at the latest: its time runs from the start of the upload
+        gone_at = time.monotonic() + _TTL  # or before: its time runs from the start
         _step("2", f"{format_size(_SIZE)} sealed and stored for {_TTL} s; their link", link)
         _said("download", link, "-o", str(folder / "received"))
         _compare(original, folder / "received" / original.name)

@@ -58,7 +58,8 @@ typedef struct rp_conn {
     uint8_t suite; /* offered in our ACCEPT, until keys has it */
     rp_keys keys;
     bool ratchet_due, ratchet_asked;
-    uint8_t ratchet_private[32], ratchet_public[32], ratchet_peer[32];
+    uint8_t ratchet_private[32], ratchet_public[32];
+    uint32_t ratchet_count;                     /* asked (initiator) or answered (responder) so far */
     uint64_t ratcheted_at;
     rp_path path; /* a new address of the peer, not proved yet */
     rp_address response_to;

@@ -168,25 +168,28 @@ static bool mix_shared(rp_conn *c, const uint8_t *theirs) {
     return ok;
 }
 
-static int answer_ratchet(rp_conn *c, const uint8_t *theirs) {
-    if (memcmp(theirs, c->ratchet_peer, 32) != 0) { /* otherwise it is the same question again */
-        memcpy(c->ratchet_peer, theirs, 32);
-        rp_core_random(c->core, c->ratchet_private, 32);
-        c->core->sodium.scalarmult_base(c->ratchet_public, c->ratchet_private);
-        if (!mix_shared(c, theirs)) return RP_CODE_KEYS;
-    }
+/* An old question may come late: each ratchet is numbered, and mixed once. */
+static int answer_ratchet(rp_conn *c, uint32_t count, const uint8_t *theirs) {
+    if (count < c->ratchet_count) return 0;
+    if (count > c->ratchet_count + 1) return RP_CODE_KEYS;
     c->ratchet_due = true;
-    return 0;
+    if (count == c->ratchet_count) return 0;
+    c->ratchet_count = count;
+    rp_core_random(c->core, c->ratchet_private, 32);
+    c->core->sodium.scalarmult_base(c->ratchet_public, c->ratchet_private);
+    return mix_shared(c, theirs) ? 0 : RP_CODE_KEYS;
 }
 
 static int on_ratchet(rp_conn *c, const rp_frame *f, uint64_t now) {
     bool answer = f->data[0];
-    if (answer != c->initiator || f->data[0] > 1) return RP_CODE_KEYS;
-    if (!c->initiator) return answer_ratchet(c, f->data + 1);
-    if (!c->ratchet_asked) return 0;
+    uint32_t count = rp_load32(f->data + 1);
+    const uint8_t *theirs = f->data + 5;
+    if (answer != c->initiator || f->data[0] > 1 || !count) return RP_CODE_KEYS;
+    if (!c->initiator) return answer_ratchet(c, count, theirs);
+    if (!c->ratchet_asked || count != c->ratchet_count) return 0;
     c->ratchet_asked = c->ratchet_due = false;
     c->ratcheted_at = now;
-    if (!mix_shared(c, f->data + 1)) return RP_CODE_KEYS;
+    if (!mix_shared(c, theirs)) return RP_CODE_KEYS;
     rp_keys_update(&c->keys, &c->core->sodium, c->sent.next, now);
     c->core->counters.key_updates++;
     c->ping_due = true;

@@ -34,7 +34,7 @@ static void frame_lost(rp_conn *c, const rp_sent_frame *frame) {
     if (frame->type == RP_FRAME_MAX_DATA) c->max_data_due = true;
     if (frame->type == RP_FRAME_MAX_STREAMS) c->max_streams_due = true;
     if (frame->type == RP_FRAME_OBSERVED_ADDRESS) c->observed_due = true;
-    if (frame->type == RP_FRAME_RATCHET) c->ratchet_due = true;
+    if (frame->type == RP_FRAME_RATCHET) c->ratchet_due = c->ratchet_asked || !c->initiator;
     bool of_stream = frame->type >= RP_FRAME_STREAM || frame->type == RP_FRAME_RESET_STREAM ||
                      frame->type == RP_FRAME_STOP || frame->type == RP_FRAME_MAX_STREAM_DATA;
     rp_stream *stream = of_stream ? rp_core_find_stream(c->core, c, frame->stream) : NULL;

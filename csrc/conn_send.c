@@ -63,8 +63,9 @@ static void put_observed(rp_conn *c, rp_writer *w) {
 static void put_ratchet(rp_conn *c, rp_writer *w) {
     *w->p++ = RP_FRAME_RATCHET;
     *w->p++ = !c->initiator;
-    memcpy(w->p, c->ratchet_public, 32);
-    w->p += 32;
+    rp_store32(w->p, c->ratchet_count);
+    memcpy(w->p + 4, c->ratchet_public, 32);
+    w->p += 4 + 32;
     w->eliciting = true;
     remember(c, w, &(rp_sent_frame){.type = RP_FRAME_RATCHET});
 }
@@ -273,6 +274,7 @@ static uint64_t packets_in_epoch(const rp_conn *c) {
 static void ask_ratchet(rp_conn *c) {
     rp_core_random(c->core, c->ratchet_private, 32);
     c->core->sodium.scalarmult_base(c->ratchet_public, c->ratchet_private);
+    c->ratchet_count++;
     c->ratchet_asked = c->ratchet_due = true;
 }
 

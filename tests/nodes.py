@@ -20,12 +20,13 @@ async def serving(
     seed = bytes(range(32))
     settings = Settings(max_streams=rpc.CONCURRENCY)
     opened = await Endpoint.open(("127.0.0.1", 0), identity=seed, listen=True, settings=settings)
+    server = rpc.Server(handle, patience=patience)
     async with opened as endpoint:
 
         async def accept(tasks: asyncio.TaskGroup) -> None:
             while True:
                 session = await endpoint.accept()
-                tasks.create_task(rpc.serve(session, handle, patience=patience))
+                tasks.create_task(server.attend(session))
 
         async with asyncio.TaskGroup() as tasks:
             accepting = tasks.create_task(accept(tasks))

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from repram.errors import (
+    Busy,
     IncompatibleVersion,
     LocalError,
     RepramError,
@@ -128,50 +129,77 @@ async def call(
 Handler: TypeAlias = Callable[[Request, Incoming], Awaitable[Answer]]
 
 
-async def serve(session: Session, handle: Handler, *, patience: float = PATIENCE) -> None:
-    """Answer the session's calls until it ends; what is then still under way is cancelled.
+class Server:
+    """Answers the calls of any number of sessions, until it is drained."""
 
-    No call waits for another one here: the bodies of those that wait would take the session's credit
-    from those that are read. How many run at a time is for the endpoint's `max_streams` to say.
-    """
-    running: set[asyncio.Task[None]] = set()
-    async with asyncio.TaskGroup() as calls:
-        while True:
-            try:
-                stream = await session.accept_stream()
-            except SessionClosed:
-                break
-            task = calls.create_task(_answer(stream, handle, patience))
-            running.add(task)
-            task.add_done_callback(running.discard)
-        for task in running:
-            task.cancel()
+    def __init__(self, handle: Handler, *, patience: float = PATIENCE) -> None:
+        self._handle = handle
+        self._patience = patience
+        self._running: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._draining = False
 
+    async def attend(self, session: Session) -> None:
+        """Answer the session's calls until it ends; what is then still under way is cancelled.
 
-async def _answer(stream: Stream, handle: Handler, patience: float) -> None:
-    """One call from its first byte to its last; whatever goes wrong concerns this stream alone."""
-    incoming = Incoming(stream, patience)
-    try:
-        answer = await _handled(incoming, handle)
-        await _send(stream, messages.encode(answer.reply), answer.body, patience)
-        await incoming.discard(MAX_BODY)
-    except Stalled:
-        stream.reset(Code.STALLED)
-    except (StreamReset, SessionClosed):
-        stream.reset(Code.CANCELLED)
+        No call waits for another one here: the bodies of those that wait would take the session's credit
+        from those that are read. How many run at a time is for the endpoint's `max_streams` to say.
+        """
+        ours: set[asyncio.Task[None]] = set()
+        async with asyncio.TaskGroup() as calls:
+            while True:
+                try:
+                    stream = await session.accept_stream()
+                except SessionClosed:
+                    break
+                task = calls.create_task(self._answer(stream))
+                ours.add(task)
+                task.add_done_callback(ours.discard)
+                self._count(task)
+            for task in ours:
+                task.cancel()
 
+    async def drain(self) -> None:
+        """Take no further calls and wait until those under way have their answer."""
+        self._draining = True
+        await self._idle.wait()
 
-async def _handled(incoming: Incoming, handle: Handler) -> Answer:
-    try:
-        request = messages.decode_request(await incoming.take_message())
-        return await handle(request, incoming)
-    except (StreamReset, SessionClosed, Stalled):
-        raise
-    except RepramError as error:
-        return Answer(messages.failure_of(error))
-    except Exception:  # noqa: BLE001  # a bug of ours must not end the session for all others
-        _log.exception("a call failed")
-        return Answer(Failure(Code.FAILED, "something went wrong inside the node"))
+    def _count(self, task: asyncio.Task[None]) -> None:
+        self._running.add(task)
+        self._idle.clear()
+        task.add_done_callback(self._uncount)
+
+    def _uncount(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not self._running:
+            self._idle.set()
+
+    async def _answer(self, stream: Stream) -> None:
+        """One call from its first byte to its last; whatever goes wrong concerns this stream alone."""
+        incoming = Incoming(stream, self._patience)
+        try:
+            answer = await self._handled(incoming)
+            await _send(stream, messages.encode(answer.reply), answer.body, self._patience)
+            await incoming.discard(MAX_BODY)
+        except Stalled:
+            stream.reset(Code.STALLED)
+        except (StreamReset, SessionClosed):
+            stream.reset(Code.CANCELLED)
+
+    async def _handled(self, incoming: Incoming) -> Answer:
+        try:
+            request = messages.decode_request(await incoming.take_message())
+            if self._draining:
+                raise Busy("it is shutting down")
+            return await self._handle(request, incoming)
+        except (StreamReset, SessionClosed, Stalled):
+            raise
+        except RepramError as error:
+            return Answer(messages.failure_of(error))
+        except Exception:  # noqa: BLE001  # a bug of ours must not end the session for all others
+            _log.exception("a call failed")
+            return Answer(Failure(Code.FAILED, "something went wrong inside the node"))
 
 
 async def _receive(stream: Stream, max_body: int, patience: float) -> Answer:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from contextlib import suppress
 from typing import Final, Self
 
+from repram.errors import SessionClosed
 from repram.ids import HostPort, NodeAddress
 from repram.proto import rpc
 from repram.proto.connection import Settings
@@ -16,6 +18,7 @@ from repram.storaged.service import Service
 from repram.storaged.store import MemoryStore
 
 _SWEEP_INTERVAL: Final = 0.5
+_FLUSH_INTERVAL: Final = 0.01
 _DRAIN_TIME: Final = 10.0
 
 _log = logging.getLogger(__name__)
@@ -27,7 +30,7 @@ class Node:
     def __init__(self, endpoint: Endpoint, memory: int) -> None:
         self._endpoint = endpoint
         self._store = MemoryStore(memory)
-        self._service = Service(self._store, clock.now)
+        self._server = rpc.Server(Service(self._store, clock.now).handle)
         self._sessions: set[Session] = set()
 
     @classmethod
@@ -62,7 +65,7 @@ class Node:
     async def _attend(self, session: Session) -> None:
         self._sessions.add(session)
         try:
-            await rpc.serve(session, self._service.handle)
+            await self._server.attend(session)
         finally:
             self._sessions.discard(session)
 
@@ -76,11 +79,20 @@ class Node:
         _log.info("draining sessions=%d items=%d", len(self._sessions), len(self._store))
         try:
             async with asyncio.timeout(_DRAIN_TIME):
-                await self._service.drain()
+                await self._server.drain()
+                for session in list(self._sessions):
+                    await _flushed(session)
         except TimeoutError:
             _log.warning("calls cut off after %.0f s", _DRAIN_TIME)
         for session in list(self._sessions):
             await session.close(0, "the node is shutting down")
+
+
+async def _flushed(session: Session) -> None:
+    """Wait until the other side has acknowledged all: closing a session drops what is still on its way."""
+    with suppress(SessionClosed):
+        while session.stats().in_flight:  # noqa: ASYNC110  # the transport has no event for this
+            await asyncio.sleep(_FLUSH_INTERVAL)
 
 
 def _reachable(host: str) -> str:

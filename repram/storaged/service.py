@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from repram.crypto.sealing import id_of
-from repram.errors import Busy, IntegrityFailure, UsageError
+from repram.errors import IntegrityFailure, UsageError
 from repram.ids import ItemId, format_duration, format_size
 from repram.proto.messages import (
     CHUNK_MAX,
@@ -24,35 +23,14 @@ from repram.storaged.store import MemoryStore
 
 
 class Service:
-    """Answers calls until it is drained."""
+    """What each request does to the store."""
 
     def __init__(self, store: MemoryStore, now: Callable[[], Moment]) -> None:
         self._store = store
         self._now = now
-        self._under_way = 0
-        self._draining = False
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     async def handle(self, request: Request, body: Incoming) -> Answer:
         """Answer one call; every error is the caller's to be told."""
-        if self._draining:
-            raise Busy("it is shutting down")
-        self._under_way += 1
-        self._idle.clear()
-        try:
-            return await self._dispatch(request, body)
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._idle.set()
-
-    async def drain(self) -> None:
-        """Take no further calls and wait for those under way."""
-        self._draining = True
-        await self._idle.wait()
-
-    async def _dispatch(self, request: Request, body: Incoming) -> Answer:
         match request:
             case Put():
                 return await self._put(request, body)

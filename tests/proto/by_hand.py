@@ -264,8 +264,11 @@ class Talk:
 
     def say(self, *texts: bytes) -> list[Frame]:
         """Tells the node a packet for each text; the frames that it answers with."""
-        answers = self.tell(*(self.caller.seal(text) for text in texts))
-        return [frame for data in answers for frame in self.caller.open(data)]
+        return self._heard(self.tell(*(self.caller.seal(text) for text in texts)))
+
+    def _heard(self, answers: list[bytes]) -> list[Frame]:
+        ours = self.caller.session.to_bytes(4, "big")  # the node may talk to others of us as well
+        return [frame for data in answers if data[4:8] == ours for frame in self.caller.open(data)]
 
     def wait(self, seconds: float) -> list[Frame]:
         """Lets time pass for the node alone; the frames that it says in the meantime."""
@@ -273,15 +276,14 @@ class Talk:
         while (due := self.node.deadline()) is not None and due <= end:
             self.now = max(self.now, due)
             self.node.handle_timeout(self.now)
-            heard += [frame for data in self.tell() for frame in self.caller.open(data)]
+            heard += self._heard(self.tell())
         self.now = end
         return heard
 
-    def begin(self) -> list[Frame]:
-        """A whole handshake; the node must have accepted us after it."""
+    def begin(self) -> None:
+        """A whole handshake: the node has accepted us, and its first packet is acknowledged."""
         (accept,) = self.tell(self.caller.init())
         self.caller.accepted(accept)
-        answer = self.say(PING)
-        accepted = [event.connection for event in self.node.events() if event.kind is EventKind.ACCEPTED]
-        (self.connection,) = accepted
-        return answer
+        self.say(PING)
+        self.say(ack(0))
+        (self.connection,) = (e.connection for e in self.node.events() if e.kind is EventKind.ACCEPTED)

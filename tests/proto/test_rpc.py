@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from repram.errors import (
+    Busy,
     Full,
     LocalError,
     NotFound,
@@ -16,7 +17,7 @@ from repram.errors import (
     Unreachable,
 )
 from repram.proto import messages, rpc
-from repram.proto.endpoint import Session
+from repram.proto.endpoint import Endpoint, Session
 from repram.proto.messages import Code, Failure, Found, Get, Malformed, Put, Request
 from repram.proto.rpc import Answer, Incoming
 from tests.conftest import Run
@@ -144,6 +145,22 @@ def test_what_is_no_call_gets_its_code_and_others_never_notice(
             assert reply.code == code
             assert len((await neighbour).body) == 1 << 20
             assert (await rpc.call(session, Get(ID))).body == b""
+
+    run(main())
+
+
+def test_a_message_that_is_too_long_is_refused_before_it_comes(run: Run[None]) -> None:
+    async def main() -> None:
+        async with serving(echo, patience=0.5) as address, calling(address) as session:
+            stream = await session.open_stream()
+            stream.write(frame(b"", length=rpc.MAX_MESSAGE + 1))
+            header = await stream.readexactly(4)
+            reply = messages.decode_reply(
+                await stream.readexactly(int.from_bytes(header[1:], "big"))
+            )
+            assert isinstance(reply, Failure)
+            assert "longer than" in reply.message
+            stream.send_eof()
 
     run(main())
 
@@ -283,5 +300,35 @@ def test_more_than_a_call_carries_is_a_callers_mistake(run: Run[None]) -> None:
         async with serving(echo) as address, calling(address) as session:
             with pytest.raises(LocalError):
                 await rpc.call(session, put(0), body=bytes(rpc.MAX_BODY + 1))
+
+    run(main())
+
+
+def test_draining_finishes_what_is_under_way_and_takes_no_more(run: Run[None]) -> None:
+    async def main() -> None:
+        server = rpc.Server(echo)
+        seed = bytes(range(32))
+        async with (
+            await Endpoint.open(("127.0.0.1", 0), identity=seed, listen=True) as node,
+            await Endpoint.open() as endpoint,
+            asyncio.TaskGroup() as tasks,
+        ):
+            session = await endpoint.connect(node.address, node.key)
+            tasks.create_task(server.attend(await node.accept()))
+            half = await session.open_stream()
+            half.write(frame(messages.encode(put(10))) + b"half")
+            assert (await rpc.call(session, Get(ID))).body == b""
+            draining = tasks.create_task(server.drain())
+            await asyncio.sleep(0)
+            with pytest.raises(Busy, match="shutting down"):
+                await rpc.call(session, Get(ID))
+            assert not draining.done()
+            half.write(b"other.")
+            half.send_eof()
+            await draining
+            header = await half.readexactly(4)
+            assert messages.decode_reply(await half.readexactly(header[3])) == Found(10, 1, 2, 3)
+            assert await half.read() == b"halfother."
+            await session.close()
 
     run(main())

@@ -8,6 +8,8 @@ from collections import Counter
 from functools import partial
 from multiprocessing import get_context
 
+from tests.sim.hardships import PATHS, both_ways
+from tests.sim.plan import Plan, draw
 from tests.sim.scenario import Result, run_and_compare
 
 #: A row of the summary, and the counters that add up to it.
@@ -48,47 +50,63 @@ RARE = {
 
 
 def main() -> int:
-    """Run the seeds that the command line asks for."""
+    """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=20, help="how many")
+    parser.add_argument("--seeds", type=int, default=20, help="how many random scenarios")
     parser.add_argument("--first", type=int, default=1, help="the first of them")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--twice", action="store_true", help="run each twice, compare the traces")
+    parser.add_argument(
+        "--each-way",
+        type=int,
+        metavar="MIB",
+        help="no random scenarios: so many MiB in both directions over every named path",
+    )
     arguments = parser.parse_args()
-    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    if arguments.each_way:
+        plans = [(f"path {name}", both_ways(name, arguments.each_way << 20)) for name in PATHS]
+    else:
+        seeds = range(arguments.first, arguments.first + arguments.seeds)
+        plans = [(f"seed {seed}", draw(seed)) for seed in seeds]
+    return 1 if _run_all(plans, arguments.jobs, twice=arguments.twice) else 0
+
+
+def _run_all(plans: list[tuple[str, Plan]], jobs: int, *, twice: bool) -> list[str]:
+    """Run the plans, print their lines and the summary; returns the labels of those that failed."""
     total: Counter[str] = Counter()
     scenarios: Counter[str] = Counter()
     failed = []
-    with get_context("spawn").Pool(arguments.jobs) as pool:
-        one = partial(run_and_compare, twice=arguments.twice)
-        for seed, result in zip(seeds, pool.imap(one, seeds), strict=True):
-            _print_line(seed, result)
+    with get_context("spawn").Pool(jobs) as pool:
+        results = pool.imap(partial(run_and_compare, twice=twice), (plan for _, plan in plans))
+        for (label, _), result in zip(plans, results, strict=True):
+            print_line(label, result)
             total.update(result.counters)
             scenarios.update(name for name, count in result.counters.items() if count)
             if not result.ok:
-                failed.append(seed)
-    _print_summary(total, scenarios, len(seeds))
+                failed.append(label)
+    _print_summary(total, scenarios, len(plans))
     if failed:
-        print(f"\n{len(failed)} of {len(seeds)} failed: {failed}")
-    return 1 if failed else 0
+        print(f"\n{len(failed)} of {len(plans)} failed: {', '.join(failed)}")
+    return failed
 
 
-def _print_line(seed: int, result: Result) -> None:
+def print_line(label: str, result: Result) -> None:
+    """A line that can be compared and, for a failure, all that is needed to replay it."""
     if result.ok:
-        print(f"seed {seed} trace {result.trace} ok", flush=True)
+        print(f"{label} trace {result.trace} ok", flush=True)
         return
     *before, reason = result.why.strip().splitlines()
-    print(f"seed {seed} trace {result.trace} FAILED: {reason}")
+    print(f"{label} trace {result.trace} FAILED: {reason}")
     print("\n".join(before), end="\n" if before else "")
     print(f"  after {result.seconds:.6f} s of {result.plan}", flush=True)
 
 
-def _print_summary(total: Counter[str], scenarios: Counter[str], seeds: int) -> None:
+def _print_summary(total: Counter[str], scenarios: Counter[str], count: int) -> None:
     print(f"\n{'what happened':32}{'times':>12}{'in scenarios':>16}")
     for name, counters in RARE.items():
         times = sum(total[each] for each in counters)
         seen = max(scenarios[each] for each in counters)
-        print(f"{name:32}{times:12}{seen:12}/{seeds}")
+        print(f"{name:32}{times:12}{seen:12}/{count}")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from tests.sim.invariants import DATA
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,12 +26,18 @@ class Meddler:
     """Injects something now and then; nothing that it does may change what applications see."""
 
     def __init__(
-        self, world: World, every: int, finished: Callable[[], bool], *, diverts: bool = False
+        self,
+        world: World,
+        every: int,
+        *,
+        may_divert: Callable[[], bool],
+        finished: Callable[[], bool],
     ) -> None:
-        """Every so many microseconds; `diverts` sends copies of DATA in strangers' names as well."""
+        """Meddle every so many microseconds; when it `may_divert`, also with true copies of what
+        passes by, sent in strangers' names."""
         self.world = world
         self.every = every
-        self.diverts = diverts
+        self.may_divert = may_divert
         self.finished = finished
         self.seen: deque[tuple[Host, bytes, Address]] = deque(maxlen=REMEMBERED)
         self._random = world.random("meddler")
@@ -60,7 +64,7 @@ class Meddler:
             )
             copied = trick(datagram)
             true = copied == datagram
-            if self._random.random() < 0.5 and (self.diverts or not true or copied[0] != DATA):
+            if self._random.random() < 0.5 and (not true or self.may_divert()):
                 source, true = (f"10.66.0.{self._random.randrange(1, 5)}", 666), False
             self.world.inject(host, copied, source, genuine=true)
         self.begin(host)

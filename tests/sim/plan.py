@@ -66,6 +66,7 @@ class Plan:
     jumps: tuple[int, ...] = ()
     meddle_every: int = 0
     diverts: bool = False
+    races: bool = False
     limit: int = 3600 * SECOND
     traits: tuple[str, ...] = ()
 
@@ -283,6 +284,10 @@ def _diverter(plan: Plan, random: Random) -> None:
     plan.diverts = True
 
 
+def _racer(plan: Plan, random: Random) -> None:
+    plan.races = True
+
+
 def _rekeys(plan: Plan, random: Random) -> None:
     plan.settings["rekey_packets"] = random.choice((50, 200, 1000))
 
@@ -332,6 +337,7 @@ TRAITS: tuple[Trait, ...] = (
     Trait("long blackout", 0.05, _long_blackout, needs="blackout recovery"),
     Trait("moving", 0.1, _moving, needs="migration"),
     Trait("diverter", 0.5, _diverter, needs="migration"),
+    Trait("racer", 0.5, _racer, needs="raced handshake"),
     Trait("rekeys", 0.15, _rekeys, needs="rekey"),
     Trait("ratchets", 0.15, _ratchets, needs="ratchet"),
     Trait("patterns", 0.3, _patterns, needs="patterns"),

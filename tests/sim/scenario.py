@@ -106,6 +106,10 @@ class Scenario:
     def _all_done(self) -> bool:
         return all(client.is_done for client in self.clients)
 
+    def _may_be_diverted(self) -> bool:
+        standing = self.server.accepted == len(self.clients)
+        return self.plan.races or (self.plan.diverts and standing)
+
     def _move(self, client: Client) -> None:
         if not client.is_done:
             name, port = client.host.address
@@ -145,9 +149,12 @@ class Scenario:
     def _run(self) -> None:
         limit = self.plan.limit
         if self.plan.meddle_every:
-            every, diverts = self.plan.meddle_every, self.plan.diverts
-            meddler = Meddler(self.world, every, self._all_done, diverts=diverts)
-            meddler.begin(self.server.host)
+            Meddler(
+                self.world,
+                self.plan.meddle_every,
+                may_divert=self._may_be_diverted,
+                finished=self._all_done,
+            ).begin(self.server.host)
         if not self.world.run(limit, self._all_done):
             late = [client.host.index for client in self.clients if not client.is_done]
             raise ScenarioError(f"clients {late} were not done by {self.world.now / SECOND} s")
@@ -192,9 +199,9 @@ def run_seed(seed: int) -> Result:
     return run(draw(seed))
 
 
-def run_and_compare(seed: int, *, twice: bool) -> Result:
-    """Run a seed, and when it is to run twice, hold the second trace against the first."""
-    result = run_seed(seed)
-    if twice and (again := run_seed(seed)).trace != result.trace:
+def run_and_compare(plan: Plan, *, twice: bool) -> Result:
+    """Run a plan, and when it is to run twice, hold the second trace against the first."""
+    result = run(plan)
+    if twice and (again := run(plan)).trace != result.trace:
         return replace(result, why=f"the second run's trace differs: {again.trace}")
     return result

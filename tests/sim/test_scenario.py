@@ -87,5 +87,6 @@ def test_every_trait_that_the_core_has_is_drawn() -> None:
 
 def test_a_new_trait_does_not_change_what_others_draw() -> None:
     for seed in range(50):
-        few, more = draw(seed, SUPPORTED - {"migration"}), draw(seed)
-        assert replace(more, rebind_every=0, diverts=False, traits=few.traits) == few
+        few, more = draw(seed, SUPPORTED - {"wrap"}), draw(seed)
+        more.settings.pop("first_packet_number", None)
+        assert replace(more, traits=few.traits) == few

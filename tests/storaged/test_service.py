@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from repram.crypto.sealing import id_of
-from repram.errors import Busy, Full, IntegrityFailure, NotFound, UsageError
-from repram.proto import messages, rpc
+from repram.errors import Full, IntegrityFailure, NotFound, UsageError
+from repram.proto import rpc
 from repram.proto.endpoint import Session
 from repram.proto.messages import CHUNK_MAX, CHUNK_TTL_MAX, CHUNK_TTL_MIN, Found, Get, Held, Put
 from repram.storaged.clock import Moment
@@ -35,16 +35,16 @@ class Clock:
 
 
 @asynccontextmanager
-async def node(clock: Clock, capacity: int = 1 << 30) -> AsyncIterator[tuple[Session, Service]]:
+async def node(clock: Clock, capacity: int = 1 << 30) -> AsyncIterator[Session]:
     service = Service(MemoryStore(capacity), clock)
     async with serving(service.handle) as address, calling(address) as session:
-        yield session, service
+        yield session
 
 
 def test_what_was_put_is_there_until_its_time_and_not_at_it(run: Run[None]) -> None:
     async def main() -> None:
         clock = Clock()
-        async with node(clock) as (session, _):
+        async with node(clock) as session:
             answer = await rpc.call(session, Put(ID, len(SEALED), MINUTE, MINUTE), body=SEALED)
             assert answer.reply == Held(clock().wall, MINUTE, MINUTE)
             clock.time += MINUTE - 1
@@ -60,7 +60,7 @@ def test_what_was_put_is_there_until_its_time_and_not_at_it(run: Run[None]) -> N
 def test_part_of_a_lease_that_has_passed_counts(run: Run[None]) -> None:
     async def main() -> None:
         clock = Clock()
-        async with node(clock) as (session, _):
+        async with node(clock) as session:
             answer = await rpc.call(session, Put(ID, len(SEALED), MINUTE, 1_000), body=SEALED)
             assert answer.reply == Held(clock().wall - 59_000, MINUTE, 1_000)
             clock.time += 1_000
@@ -85,7 +85,7 @@ def test_bounds_are_refused_and_named(
     run: Run[None], size: int, ttl: int, remaining: int, named: str
 ) -> None:
     async def main() -> None:
-        async with node(Clock()) as (session, _):
+        async with node(Clock()) as session:
             with pytest.raises(UsageError, match=named):
                 await rpc.call(session, Put(ID, size, ttl, remaining), body=b"x")
 
@@ -95,7 +95,7 @@ def test_bounds_are_refused_and_named(
 @pytest.mark.parametrize("ttl", [CHUNK_TTL_MIN, CHUNK_TTL_MAX])
 def test_the_bounds_themselves_are_taken(run: Run[None], ttl: int) -> None:
     async def main() -> None:
-        async with node(Clock()) as (session, _):
+        async with node(Clock()) as session:
             await rpc.call(session, Put(ID, len(SEALED), ttl, ttl), body=SEALED)
             largest = bytes(CHUNK_MAX)
             await rpc.call(session, Put(id_of(largest).raw, CHUNK_MAX, ttl, ttl), body=largest)
@@ -105,7 +105,7 @@ def test_the_bounds_themselves_are_taken(run: Run[None], ttl: int) -> None:
 
 def test_bytes_that_the_id_does_not_name_are_not_held(run: Run[None]) -> None:
     async def main() -> None:
-        async with node(Clock()) as (session, _):
+        async with node(Clock()) as session:
             with pytest.raises(IntegrityFailure, match="not those"):
                 await rpc.call(session, Put(ID, len(SEALED), MINUTE, MINUTE), body=b"other bytes!")
             with pytest.raises(NotFound):
@@ -116,7 +116,7 @@ def test_bytes_that_the_id_does_not_name_are_not_held(run: Run[None]) -> None:
 
 def test_a_full_node_refuses_before_it_reads_and_serves_what_it_has(run: Run[None]) -> None:
     async def main() -> None:
-        async with node(Clock(), len(SEALED) + ITEM_OVERHEAD) as (session, _):
+        async with node(Clock(), len(SEALED) + ITEM_OVERHEAD) as session:
             await rpc.call(session, Put(ID, len(SEALED), MINUTE, MINUTE), body=SEALED)
             with pytest.raises(Full, match="this node is full"):
                 await rpc.call(
@@ -130,7 +130,7 @@ def test_a_full_node_refuses_before_it_reads_and_serves_what_it_has(run: Run[Non
 def test_bytes_on_their_way_count_until_they_are_there_or_given_up(run: Run[None]) -> None:
     async def main() -> None:
         clock = Clock()
-        async with node(clock, CHUNK_MAX + ITEM_OVERHEAD) as (session, _):
+        async with node(clock, CHUNK_MAX + ITEM_OVERHEAD) as session:
             largest = bytes(CHUNK_MAX)
             put = Put(id_of(largest).raw, CHUNK_MAX, MINUTE, MINUTE)
             results = await asyncio.gather(
@@ -140,26 +140,5 @@ def test_bytes_on_their_way_count_until_they_are_there_or_given_up(run: Run[None
             assert all(isinstance(each, rpc.Answer | Full) for each in results)
             clock.time += MINUTE
             await rpc.call(session, put, body=largest)
-
-    run(main())
-
-
-def test_a_draining_node_finishes_what_is_under_way_and_takes_no_more(run: Run[None]) -> None:
-    async def main() -> None:
-        async with node(Clock()) as (session, service):
-            half = await session.open_stream()
-            message = messages.encode(Put(ID, len(SEALED), MINUTE, MINUTE))
-            half.write(b"\x01" + len(message).to_bytes(3, "big") + message + SEALED[:3])
-            await rpc.call(session, Put(ID, len(SEALED), MINUTE, MINUTE), body=SEALED)
-            draining = asyncio.create_task(service.drain())
-            await asyncio.sleep(0)
-            with pytest.raises(Busy, match="shutting down"):
-                await rpc.call(session, Get(ID))
-            assert not draining.done()
-            half.write(SEALED[3:])
-            half.send_eof()
-            await draining
-            header = await half.readexactly(4)
-            assert isinstance(messages.decode_reply(await half.readexactly(header[3])), Held)
 
     run(main())
