@@ -29,6 +29,11 @@ typedef struct {
     size_t stream_size, frame_size;
 } rp_arena_plan;
 
+/* Writers leave half of the pages to readers, and what comes early leaves an eighth to what comes in order:
+ * so bytes that somebody waits for always find room, and a full arena empties itself. */
+bool rp_arena_may_write(const rp_arena *arena);
+bool rp_arena_may_hold_early(const rp_arena *arena);
+
 bool rp_arena_take(rp_arena *arena, const rp_arena_plan *plan);
 void rp_arena_free(rp_arena *arena);
 uint64_t rp_arena_used(const rp_arena *arena); /* bytes on loan */

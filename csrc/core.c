@@ -189,11 +189,25 @@ static void describe_run(rp_core *core, rp_datagram *out, const rp_address *peer
     core->counters.bytes_out += size;
 }
 
+/* There are pages again: whoever waits for them may try. */
+static void feed_starved(rp_core *core) {
+    core->starved = false;
+    for (uint32_t i = 0; i < core->config.max_sessions; i++) {
+        rp_conn *c = core->conns[i];
+        for (rp_stream *s = c ? c->all.first : NULL; s; s = s->sibling_next) {
+            if (!s->write_blocked || s->out_end - s->out_acked > rp_conn_send_room(c) / 2) continue;
+            s->write_blocked = false;
+            rp_conn_stream_event(c, s, RP_EVENT_WRITABLE);
+        }
+    }
+}
+
 int rp_core_transmit(rp_core *core, rp_datagram *batch, int max, uint8_t *buffer, size_t size, uint64_t now) {
     enum { ECT0 = 2 };
     int count = 0;
     size_t used = 0;
     core->now = now;
+    if (core->starved && rp_arena_may_write(&core->arena)) feed_starved(core);
     while (core->reply_count && count < max && size - used >= sizeof core->replies[0].data) {
         uint32_t place = --core->reply_count;
         uint16_t length = core->replies[place].size;

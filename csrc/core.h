@@ -27,6 +27,7 @@ struct rp_core {
     uint32_t free_hint, session_counter;
     uint8_t session_key[32];
     uint64_t now;                           /* as last told */
+    bool starved; /* somebody could not write for want of pages */
     rp_conn **sessions, **inits, **remotes; /* hash tables */
     rp_stream **streams;
     uint32_t session_mask, stream_mask;

@@ -106,6 +106,7 @@ int64_t rp_stream_write(rp_core *core, int64_t handle, uint64_t id, const uint8_
     if (s->fin_written) return size || fin ? RP_E_MISUSE : 0;
     size_t taken = rp_stream_put(s, &core->arena, data, size, rp_conn_send_room(c));
     s->write_blocked = taken < size;
+    core->starved |= s->write_blocked && !rp_arena_may_write(&core->arena);
     s->fin_written = fin && taken == size;
     if (rp_stream_has_new(s)) {
         rp_conn_queue_stream(c, s);

@@ -12,6 +12,10 @@ static uint8_t *held(const rp_pages *pages, uint64_t number) {
     return pages->number == number ? pages->page : NULL;
 }
 
+bool rp_pages_holds(const rp_pages *pages, uint64_t offset) {
+    return held(pages, offset / RP_PAGE_SIZE) != NULL;
+}
+
 static bool widen(rp_pages *pages, rp_arena *arena) {
     uint8_t **table = rp_pool_take(&arena->blocks);
     if (!table) return false;

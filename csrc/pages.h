@@ -23,6 +23,8 @@ void rp_pages_init(rp_pages *pages);
  * caller keeps offset + size within RP_MAX_STREAM_WINDOW of what was released last. */
 size_t rp_pages_write(rp_pages *pages, rp_arena *arena, uint64_t offset, const uint8_t *data, size_t size);
 size_t rp_pages_read(const rp_pages *pages, uint64_t offset, uint8_t *data, size_t size);
+/* Whether a page holds this byte already. */
+bool rp_pages_holds(const rp_pages *pages, uint64_t offset);
 void rp_pages_release_below(rp_pages *pages, rp_arena *arena, uint64_t offset);
 void rp_pages_clear(rp_pages *pages, rp_arena *arena);
 

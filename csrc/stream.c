@@ -50,9 +50,16 @@ bool rp_stream_done(const rp_stream *s) {
 size_t rp_stream_put(rp_stream *s, rp_arena *arena, const uint8_t *data, size_t size, uint64_t room) {
     uint64_t held = s->out_end - s->out_acked;
     uint64_t free = room > held ? room - held : 0;
-    size_t taken = rp_pages_write(&s->out, arena, s->out_end, data, size < free ? size : (size_t)free);
-    s->out_end += taken;
-    return taken;
+    size_t taken = size < free ? size : (size_t)free, done = 0;
+    while (done < taken) { /* page by page: another one only while there are enough */
+        size_t left = RP_PAGE_SIZE - (size_t)(s->out_end % RP_PAGE_SIZE);
+        if (!rp_pages_holds(&s->out, s->out_end) && !rp_arena_may_write(arena)) break;
+        size_t put = rp_pages_write(&s->out, arena, s->out_end, data + done, taken - done < left ? taken - done : left);
+        if (!put) break;
+        done += put;
+        s->out_end += put;
+    }
+    return done;
 }
 
 bool rp_stream_has_repeat(const rp_stream *s) {
@@ -162,6 +169,8 @@ static int keep(rp_stream *s, rp_arena *arena, uint64_t offset, const uint8_t *d
         size -= (size_t)(s->in_whole - offset);
         offset = s->in_whole;
     }
+    if (offset > s->in_whole && !rp_pages_holds(&s->in, offset + size - 1) && !rp_arena_may_hold_early(arena))
+        return RP_E_MEMORY;
     if (rp_pages_write(&s->in, arena, offset, data, size) < size) return RP_E_MEMORY;
     if (offset > s->in_whole) return rp_ranges_add(&s->received, arena, offset, end) ? 0 : RP_E_MEMORY;
     s->in_whole = rp_ranges_end(&s->received, end);

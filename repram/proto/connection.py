@@ -287,6 +287,7 @@ class Connection:
             len(view),
             fin,
         )
+        ffi.release(view)  # a traceback that keeps it alive makes CPython's collector crash
         return _checked(taken)
 
     def read(self, stream: int, limit: int = _READ) -> tuple[bytes, bool]:

@@ -249,6 +249,7 @@ static void no_packet_number_is_used_twice(void) {
     flow_start(&p);
     flow_open(&p, CLIENT, 300000, 100000);
     run_flows(300 * (uint64_t)SECOND);
+    p.passes = NULL;
     close_and_check();
 }
 
@@ -423,7 +424,9 @@ static void silence_ends_a_session_at_the_idle_limit(void) {
     p.passes = nothing_passes;
     uint64_t asked = p.now;
     open_with(5000);
-    while (!pair_event(&p, CLIENT, RP_EVENT_CLOSED, &event)) CHECK(pair_step(&p, RP_NEVER - 1));
+    do {
+        pair_step(&p, RP_NEVER - 1);
+    } while (!pair_event(&p, CLIENT, RP_EVENT_CLOSED, &event));
     CHECK_EQUAL(event.cause, RP_CLOSED_IDLE);
     CHECK(p.now >= asked + 30 * SECOND && p.now <= asked + 31 * SECOND);
     pair_run(&p, 31 * SECOND);

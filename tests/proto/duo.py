@@ -150,12 +150,13 @@ class Duo:
         """What arrives at the other end of a new stream that carries `data`."""
         stream = sender.open_stream()
         arrived = bytearray()
-        view, ended = memoryview(data), False
+        view, said, ended = memoryview(data), False, False
 
         def done() -> bool:
-            nonlocal view, ended
-            if view or not data:
+            nonlocal view, said, ended
+            if not said:
                 view = view[sender.write(stream, view, fin=True) :]
+                said = not view
             try:
                 piece, ended = receiver.read(stream)
             except RepramError:

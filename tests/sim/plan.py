@@ -30,6 +30,7 @@ SUPPORTED: frozenset[str] = frozenset(
         "migration",
         "patterns",
         "ratchet",
+        "raced handshake",
         "rekey",
         "stream reset",
         "streams",
