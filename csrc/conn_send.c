@@ -375,14 +375,14 @@ static size_t send_path_frame(rp_conn *c, uint8_t *out, uint8_t type, const uint
 }
 
 static size_t send_path(rp_conn *c, uint8_t *out, uint64_t now, rp_address *to) {
-    enum { AT_MOST = 128 };
+    size_t challenge = RP_HEADER_SIZE + 1 + RP_PATH_DATA_SIZE + rp_aead_tag_size(c->keys.suite);
     if (c->response_due) {
         c->response_due = false;
         *to = c->response_to;
         return send_path_frame(c, out, RP_FRAME_PATH_RESPONSE, c->response, now);
     }
-    if (!c->path.active || !c->path.due || !rp_path_may_send(&c->path, AT_MOST)) return 0;
-    if (rp_address_equal(&c->path.address, &c->peer) && !rp_conn_may_send(c, AT_MOST)) return 0;
+    if (!c->path.active || !c->path.due || !rp_path_may_send(&c->path, challenge)) return 0;
+    if (rp_address_equal(&c->path.address, &c->peer) && !rp_conn_may_send(c, challenge)) return 0;
     *to = c->path.address;
     size_t size = send_path_frame(c, out, RP_FRAME_PATH_CHALLENGE, c->path.challenge, now);
     rp_path_asked(&c->path, size, rp_loss_pto(&c->loss, RP_MAX_ACK_DELAY), now);

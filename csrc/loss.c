@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { MAX_BACK_OFF = 10, TIME_EIGHTHS = 9, MAX_TIME_EIGHTHS = 16 };
+enum { MAX_BACK_OFF = 10, LONGEST_SILENCE = 4000000, TIME_EIGHTHS = 9, MAX_TIME_EIGHTHS = 16 };
 
 void rp_loss_init(rp_loss *loss) {
     memset(loss, 0, sizeof *loss);
@@ -44,7 +44,9 @@ uint64_t rp_loss_pto(const rp_loss *loss, uint64_t max_ack_delay) {
 
 uint64_t rp_loss_backed_off(const rp_loss *loss, uint64_t max_ack_delay) {
     uint32_t doublings = loss->pto_count < MAX_BACK_OFF ? loss->pto_count : MAX_BACK_OFF;
-    return rp_loss_pto(loss, max_ack_delay) << doublings;
+    uint64_t first = rp_loss_pto(loss, max_ack_delay), waited = first << doublings;
+    if (waited <= LONGEST_SILENCE) return waited;
+    return first > LONGEST_SILENCE ? first : LONGEST_SILENCE; /* a blackout ends between two probes: notice it */
 }
 
 void rp_loss_spurious(rp_loss *loss, uint64_t distance, bool by_time) {

@@ -93,3 +93,8 @@ void rp_pages_clear(rp_pages *pages, rp_arena *arena) {
     if (pages->wide) rp_pool_give(&arena->blocks, pages->table);
     rp_pages_init(pages);
 }
+
+void rp_pages_rest(rp_pages *pages, rp_arena *arena, uint64_t offset) {
+    rp_pages_clear(pages, arena);
+    pages->low = offset / RP_PAGE_SIZE;
+}

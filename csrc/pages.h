@@ -26,6 +26,8 @@ size_t rp_pages_read(const rp_pages *pages, uint64_t offset, uint8_t *data, size
 /* Whether a page holds this byte already. */
 bool rp_pages_holds(const rp_pages *pages, uint64_t offset);
 void rp_pages_release_below(rp_pages *pages, rp_arena *arena, uint64_t offset);
+/* Nothing is held any more, not even the page that `offset` lies in: an idle stream costs none. */
+void rp_pages_rest(rp_pages *pages, rp_arena *arena, uint64_t offset);
 void rp_pages_clear(rp_pages *pages, rp_arena *arena);
 
 #endif

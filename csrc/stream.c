@@ -119,6 +119,7 @@ void rp_stream_frame_acked(rp_stream *s, rp_arena *arena, const rp_sent_frame *f
         rp_ranges_drop_below(&s->acked, arena, s->out_acked);
         rp_ranges_drop_below(&s->lost, arena, s->out_acked); /* what could not be cut out for want of room */
         rp_pages_release_below(&s->out, arena, s->out_acked);
+        if (s->out_acked == s->out_end) rp_pages_rest(&s->out, arena, s->out_acked);
     } else if (high > low && !rp_ranges_add(&s->acked, arena, low, high)) {
         rp_stream_frame_lost(s, arena, frame); /* no room to remember it: it is sent again */
     }
@@ -216,6 +217,7 @@ size_t rp_stream_take(rp_stream *s, rp_arena *arena, uint8_t *data, size_t size)
     size_t taken = rp_pages_read(&s->in, s->in_read, data, smaller(s->in_whole - s->in_read, size));
     s->in_read += taken;
     rp_pages_release_below(&s->in, arena, s->in_read);
+    if (s->in_read == s->in_whole && !s->received.count) rp_pages_rest(&s->in, arena, s->in_read);
     return taken;
 }
 

@@ -280,10 +280,11 @@ class Talk:
         self.now = end
         return heard
 
-    def begin(self) -> None:
+    def begin(self, rtt: float = 0, **limits: int) -> None:
         """A whole handshake: the node has accepted us, and its first packet is acknowledged."""
-        (accept,) = self.tell(self.caller.init())
+        (accept,) = self.tell(self.caller.init(hello(Limits(**limits))))
         self.caller.accepted(accept)
         self.say(PING)
+        self.wait(rtt)
         self.say(ack(0))
         (self.connection,) = (e.connection for e in self.node.events() if e.kind is EventKind.ACCEPTED)

@@ -42,6 +42,7 @@ RARE = {
     "new keys": ("key_updates",),
     "ratchet": ("ratchets",),
     "cookie asked for": ("retries_out",),
+    "server restarted": ("world_restarts",),
     "stateless reset": ("resets_in",),
     "injected by a stranger": ("world_injected",),
     "idle close": ("idle_closes",),

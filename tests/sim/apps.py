@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from repram.errors import SessionClosed
-from repram.proto.connection import EventKind
+from repram.proto.connection import Cause, EventKind
 from repram.proto.primitives import Pattern
 from tests.sim.exchange import Exchange, Request, TransferError
 from tests.sim.world import Host, World
@@ -28,6 +28,7 @@ class Appetite:
 
 GREEDY = Appetite()
 ABANDONED = 0x10000
+LEARNED_OF_A_DEATH = {Cause.RESET, Cause.IDLE, Cause.UNREACHABLE}
 
 
 class StreamApp:
@@ -140,6 +141,12 @@ class Server(StreamApp):
         self.exchanges[connection, stream] = exchange
         self.serve(exchange)
 
+    def forget(self) -> None:
+        """The program dies: nobody will hear how its sessions ended."""
+        self.exchanges.clear()
+        self.accepted = 0
+        self.ended.clear()
+
     def finished(self, exchange: Exchange) -> None:
         self.answered += 1
 
@@ -171,9 +178,12 @@ class Client(StreamApp):
         pause: int = 0,
         code: int = 0,
         appetite: Appetite = GREEDY,
+        persists: bool = False,
     ) -> None:
+        """One who `persists` calls again when a session dies, and asks again what was left."""
         super().__init__(world, host, appetite)
         self.core = core
+        self.persists = persists
         self.todo = deque(requests)
         self.at_once = at_once
         self.pause = pause
@@ -185,6 +195,7 @@ class Client(StreamApp):
 
     def connect(self, address: Address, key: bytes, pattern: Pattern, secret: Secret) -> None:
         """Begin the handshake that the pattern prescribes."""
+        self._call = partial(self.connect, address, key, pattern, secret)
         known = pattern in {Pattern.IK, Pattern.IKPSK2}
         shared = pattern in {Pattern.IKPSK2, Pattern.XXPSK3}
         self.connection = self.core.connect(
@@ -209,8 +220,15 @@ class Client(StreamApp):
             self._go_on()
 
     def closed(self, event: Event) -> None:
-        self.end = event
+        if event.connection is not self.connection:
+            return
+        left = [exchange.request for exchange in self.exchanges.values() if exchange.request]
         self.exchanges.clear()
+        if self.persists and not self.is_done and event.cause in LEARNED_OF_A_DEATH:
+            self.todo.extendleft(left)
+            self._call()
+            return
+        self.end = event
         if not self.is_done:
             raise TransferError(f"the session ended early: {describe(event)}")
 

@@ -32,6 +32,7 @@ SUPPORTED: frozenset[str] = frozenset(
         "ratchet",
         "raced handshake",
         "rekey",
+        "stateless reset",
         "stream reset",
         "streams",
         "wrap",
@@ -65,6 +66,7 @@ class Plan:
     tick: int = 1
     rebind_every: int = 0
     jumps: tuple[int, ...] = ()
+    restarts: tuple[int, ...] = ()
     meddle_every: int = 0
     diverts: bool = False
     races: bool = False
@@ -281,6 +283,14 @@ def _moving(plan: Plan, random: Random) -> None:
     plan.rebind_every = max(16 * slowest, int(10 ** random.uniform(4.7, 6.3)))  # 50 ms to 2 s
 
 
+def _restarts(plan: Plan, random: Random) -> None:
+    # Whoever only listens learns of it when it says something.
+    plan.settings["keep_alive"] = 1.0
+    plan.restarts = tuple(
+        sorted(int(random.uniform(0.01, 3) * SECOND) for _ in range(random.randint(1, 3)))
+    )
+
+
 def _diverter(plan: Plan, random: Random) -> None:
     plan.diverts = True
 
@@ -333,10 +343,11 @@ TRAITS: tuple[Trait, ...] = (
     Trait("little memory", 0.1, _little_memory),
     Trait("aegis", 0.3, _aegis, needs="aegis"),
     Trait("meddler", 0.2, _meddler),
-    Trait("wrap", 0.1, _wrap, needs="wrap"),
+    Trait("wrap", 0.2, _wrap, needs="wrap"),
     Trait("long way", 0.05, _long_way, needs="long paths"),
     Trait("long blackout", 0.05, _long_blackout, needs="blackout recovery"),
     Trait("moving", 0.1, _moving, needs="migration"),
+    Trait("restarts", 0.1, _restarts, needs="stateless reset"),
     Trait("diverter", 0.5, _diverter, needs="migration"),
     Trait("racer", 0.5, _racer, needs="raced handshake"),
     Trait("rekeys", 0.15, _rekeys, needs="rekey"),

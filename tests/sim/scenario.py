@@ -46,42 +46,65 @@ class Scenario:
         self.plan = plan
         self.world = World(plan.seed)
         self.cores: list[Core] = []
-        self.server_core, server_host = self._host("server", ("10.0.0.1", 7433), listen=True)
+        self.past: Counter[str] = Counter()
         random = self.world.random("secrets")
         self.invite = Secret(random.randbytes(8), random.randbytes(32))
         self.network = Secret(bytes(8), random.randbytes(32))  # XXpsk3 has no place for an id
-        self.server_core.add_secret(self.invite)
-        self.server_core.add_secret(self.network)
-        self.server = Server(self.world, server_host, plan.appetite)
+        self.reset_key = random.randbytes(32)
+        host = self._host(self._server_core(life=0), ("10.0.0.1", 7433), listens=True)
+        self.server = Server(self.world, host, plan.appetite)
+        for life, time in enumerate(plan.restarts, start=1):
+            self.world.at(time, partial(self._restart, life), host)
         self.clients = [
             self._client(number, wanted) for number, wanted in enumerate(plan.clients, start=1)
         ]
 
-    def _host(
-        self, name: str, address: tuple[str, int], *, listen: bool = False
-    ) -> tuple[Core, Host]:
-        plan, number = self.plan, len(self.cores)
-        clock = plan.clocks[number] if number < len(plan.clocks) else 0
+    def _clock(self, number: int) -> int:
+        clocks = self.plan.clocks
+        return clocks[number] if number < len(clocks) else 0
+
+    def _server_core(self, *, life: int) -> Core:
+        """The server's core, new in each of its lives; what a disk would keep stays the same."""
         core = Core(
-            now=clock,
-            seed=self.world.random(f"core of {name}").randbytes(32),
-            identity=self.world.random(f"identity of {name}").randbytes(32),
-            listen=listen,
-            settings=Settings(patterns=tuple(Pattern), **plan.settings),
+            now=self.world.now + self._clock(0),
+            seed=self.world.random(f"server, life {life}").randbytes(32),
+            identity=self.world.random("identity of the server").randbytes(32),
+            listen=True,
+            settings=Settings(
+                patterns=tuple(Pattern),
+                reset_key=self.reset_key,
+                first_session=life << 16,
+                **self.plan.settings,
+            ),
+        )
+        core.add_secret(self.invite)
+        core.add_secret(self.network)
+        self.cores[:1] = [core]
+        return core
+
+    def _client_core(self, number: int) -> Core:
+        core = Core(
+            now=self._clock(number),
+            seed=self.world.random(f"client {number}").randbytes(32),
+            identity=self.world.random(f"identity of client {number}").randbytes(32),
+            settings=Settings(**self.plan.settings),
         )
         self.cores.append(core)
-        host = self.world.add(
+        return core
+
+    def _host(self, core: Core, address: tuple[str, int], *, listens: bool = False) -> Host:
+        return self.world.add(
             core,
             address,
-            clock=clock,
-            listens=listen,
-            largest=Settings(**plan.settings).mtu,
-            tick=plan.tick,
+            clock=self._clock(len(self.cores) - 1),
+            listens=listens,
+            largest=Settings(**self.plan.settings).mtu,
+            tick=self.plan.tick,
         )
-        return core, host
 
     def _client(self, number: int, wanted: ClientPlan) -> Client:
-        core, host = self._host(f"client {number}", (f"10.0.1.{number}", 1024))
+        core = self._client_core(number)
+        host = self._host(core, (f"10.0.1.{number}", 1024))
         self.world.join(host, self.server.host, wanted.there, wanted.back)
         client = Client(
             self.world,
@@ -92,8 +115,9 @@ class Scenario:
             pause=wanted.pause,
             code=wanted.code,
             appetite=wanted.appetite,
+            persists=bool(self.plan.restarts),
         )
-        key, pattern = self.server_core.key, wanted.pattern
+        key, pattern = self.cores[0].key, wanted.pattern
         secret = self.network if pattern is Pattern.XXPSK3 else self.invite
         start = partial(client.connect, self.server.host.address, key, pattern, secret)
         self.world.at(0, start, host)
@@ -102,6 +126,16 @@ class Scenario:
         for time in self.plan.jumps:
             self.world.at(time, partial(self.world.jump, host, SECOND), host)
         return client
+
+    def _restart(self, life: int) -> None:
+        """The server's process dies, without a word to anyone, and another takes its place."""
+        if self._all_done():
+            return
+        before = self.cores[0]
+        self.past.update({k: v for k, v in before.counters().items() if k not in HELD})
+        before.close()
+        self.server.forget()
+        self.world.replace_core(self.server.host, self._server_core(life=life))
 
     def _all_done(self) -> bool:
         return all(client.is_done for client in self.clients)
@@ -141,7 +175,7 @@ class Scenario:
 
     def counters(self) -> Counter[str]:
         """What happened on all hosts and links together."""
-        total = self.world.counters()
+        total = self.world.counters() + self.past
         for core in self.cores:
             total.update(core.counters())
         return total
@@ -172,21 +206,28 @@ class Scenario:
         for end in self.server.ended:
             if (end.cause, end.code) not in expected:
                 raise ScenarioError(f"the server saw the end {describe(end)}")
-        asked = sum(len(client.requests) for client in self.plan.clients)
-        abandoned = self.world.counts["app_abandoned"]  # the CLOSE may overtake the last of them
-        if not asked - abandoned <= self.server.answered <= asked:
-            raise ScenarioError(f"{asked} requests, {self.server.answered} answered")
-        # Of a client that wants nothing, or not for long, the server may never hear a word.
-        fewest = sum(any(not r.patience for r in client.requests) for client in self.plan.clients)
-        accepted, ended = self.server.accepted, len(self.server.ended)
-        if not fewest <= accepted <= len(self.clients) or ended != accepted:
-            raise ScenarioError(
-                f"{len(self.clients)} clients, {accepted} accepted, the end of {ended} seen"
-            )
+        self._judge_counts()
         for number, core in enumerate(self.cores):
             held = {name: core.counters()[name] for name in HELD if core.counters()[name]}
             if held:
                 raise ScenarioError(f"host {number} still holds {held}")
+
+    def _judge_counts(self) -> None:
+        asked = sum(len(client.requests) for client in self.plan.clients)
+        abandoned = self.world.counts["app_abandoned"]  # the CLOSE may overtake the last of them
+        answered = self.server.answered
+        # A server that died may have answered what has then been asked again.
+        too_many = answered > asked and not self.plan.restarts
+        if answered < asked - abandoned or too_many:
+            raise ScenarioError(f"{asked} requests, {answered} answered")
+        # Of a client that wants nothing, or not for long, the server may never hear a word.
+        fewest = sum(any(not r.patience for r in client.requests) for client in self.plan.clients)
+        accepted, ended = self.server.accepted, len(self.server.ended)
+        too_many = accepted > len(self.clients) and not self.plan.restarts
+        if accepted < fewest or too_many or ended != accepted:
+            raise ScenarioError(
+                f"{len(self.clients)} clients, {accepted} accepted, the end of {ended} seen"
+            )
 
 
 def run(plan: Plan) -> Result:

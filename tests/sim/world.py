@@ -145,6 +145,13 @@ class World:
         host.clock += by
         host.armed = None
 
+    def replace_core(self, host: Host, core: Sans) -> None:
+        """The host's program dies, and another one starts in its place."""
+        self.counts["world_restarts"] += 1
+        self.note(f"restart {host.index}")
+        host.core = core
+        host.armed = None
+
     def inject(
         self, target: Host, datagram: bytes, source: Address, *, genuine: bool = False
     ) -> None:
