@@ -56,6 +56,7 @@ async def _serve(host: str, port: int, *, as_json: bool) -> None:
 @app.command()
 def run(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="What `bench serve` printed.")],
+    *,
     size: Annotated[
         str | None, typer.Option("--bytes", metavar="SIZE", help="How much to move.")
     ] = None,
@@ -75,7 +76,17 @@ def run(
     limit = 0.0 if seconds is None else _seconds(seconds)
     amount = 0 if seconds else parse_size(size or DEFAULT_BYTES)
     where = NodeAddress.parse(address)
-    run_coroutine(_run(where, amount, limit, direction, streams, suite, as_json=as_json))
+    run_coroutine(
+        _run(
+            where,
+            size=amount,
+            seconds=limit,
+            direction=direction,
+            streams=streams,
+            suite=suite,
+            as_json=as_json,
+        )
+    )
 
 
 def _seconds(text: str) -> float:
@@ -84,19 +95,19 @@ def _seconds(text: str) -> float:
 
 async def _run(
     where: NodeAddress,
+    *,
     size: int,
     seconds: float,
     direction: Literal["up", "down", "both"],
     streams: int,
     suite: SuiteName,
-    *,
     as_json: bool,
 ) -> None:
     from dataclasses import asdict
 
     from repram.proto import measure
     from repram.proto.connection import Settings
-    from repram.proto.endpoint import Endpoint
+    from repram.proto.endpoint import ANY, Endpoint
     from repram.proto.primitives import Suite
 
     chosen = {
@@ -104,7 +115,7 @@ async def _run(
         "xchacha20": (Suite.XCHACHA20,),
         "aegis256": (Suite.XCHACHA20, Suite.AEGIS256),
     }
-    local = ("::", 0) if ":" in where.at.host else ("0.0.0.0", 0)
+    local = ("::", 0) if ":" in where.at.host else ANY
     async with (
         await Endpoint.open(local, settings=Settings(suites=chosen[suite])) as endpoint,
         await endpoint.connect((where.at.host, where.at.port), where.key) as session,

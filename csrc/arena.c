@@ -48,13 +48,9 @@ static bool fuller_than(const rp_arena *arena, uint32_t eighths) {
     return (uint64_t)arena->pages.used * 8 >= (uint64_t)arena->pages.count * eighths;
 }
 
-bool rp_arena_may_write(const rp_arena *arena) {
-    return !fuller_than(arena, 4);
-}
+bool rp_arena_may_write(const rp_arena *arena) { return !fuller_than(arena, 4); }
 
-bool rp_arena_may_hold_early(const rp_arena *arena) {
-    return !fuller_than(arena, 7);
-}
+bool rp_arena_may_hold_early(const rp_arena *arena) { return !fuller_than(arena, 7); }
 
 void rp_arena_free(rp_arena *arena) {
     free(arena->memory);

@@ -59,7 +59,7 @@ typedef struct rp_conn {
     rp_keys keys;
     bool ratchet_due, ratchet_asked;
     uint8_t ratchet_private[32], ratchet_public[32];
-    uint32_t ratchet_count;                     /* asked (initiator) or answered (responder) so far */
+    uint32_t ratchet_count; /* asked (initiator) or answered (responder) so far */
     uint64_t ratcheted_at;
     rp_path path; /* a new address of the peer, not proved yet */
     rp_address response_to;

@@ -240,7 +240,7 @@ static void account(rp_conn *c, rp_writer *w, uint64_t number, uint64_t now) {
     c->packets_sent++;
     c->bytes_sent += record->size;
     c->unvalidated_out += record->size;
-    if (number && !(uint32_t)number) c->core->counters.wraps++;
+    if (number >> 32 && number % ((uint64_t)1 << 32) == 0) c->core->counters.wraps++;
     rp_trace_add(&c->trace, now, RP_TRACE_SENT, number, record->size);
     if (!w->eliciting) { /* never acknowledged for its own sake: nothing waits for it */
         rp_sent_free_frames(record, &c->core->arena);
@@ -289,7 +289,8 @@ static void renew_keys(rp_conn *c, uint64_t now) {
     bool due = packets >= config->rekey_packets || now - keys->started >= config->rekey_time;
     if (!c->initiator || !due || c->ratchet_asked) return;
     if (!keys->acknowledged || keys->send_epoch != keys->receive_epoch) {
-        if (!c->in_flight_packets) c->ping_due = true; /* one who only listens must ask for what it waits for */
+        if (!c->in_flight_packets)
+            c->ping_due = true; /* one who only listens must ask for what it waits for */
         return;
     }
     if (now - c->ratcheted_at >= config->ratchet_time) {

@@ -27,7 +27,7 @@ struct rp_core {
     uint32_t free_hint, session_counter;
     uint8_t session_key[32];
     uint64_t now;                           /* as last told */
-    bool starved; /* somebody could not write for want of pages */
+    bool starved;                           /* somebody could not write for want of pages */
     rp_conn **sessions, **inits, **remotes; /* hash tables */
     rp_stream **streams;
     uint32_t session_mask, stream_mask;
@@ -65,8 +65,8 @@ void rp_core_pop_eventful(rp_core *core);
 /* ---- core_handshake.c ---- */
 void rp_core_on_init(rp_core *core, const rp_address *peer, const uint8_t *init, size_t size, uint64_t now);
 void rp_core_on_retry(rp_core *core, const rp_header *header, const uint8_t *datagram, size_t size);
-void rp_core_on_accept(rp_core *core, const rp_header *header, const rp_address *peer, const uint8_t *datagram,
-                       size_t size, uint64_t now);
+void rp_core_on_accept(rp_core *core, const rp_header *header, const rp_address *peer,
+                       const uint8_t *datagram, size_t size, uint64_t now);
 void rp_core_on_refusal(rp_core *core, const rp_header *header, const uint8_t *datagram, size_t size);
 void rp_core_on_reset(rp_core *core, const rp_header *header, const rp_address *peer, const uint8_t *datagram,
                       size_t size, uint64_t now);

@@ -372,8 +372,8 @@ static void on_answer(rp_core *core, rp_conn *c, const uint8_t *datagram, size_t
     rp_core_ready(core, c);
 }
 
-static void on_confirm(rp_core *core, rp_conn *c, const rp_address *peer, const uint8_t *datagram, size_t size,
-                       uint64_t now) {
+static void on_confirm(rp_core *core, rp_conn *c, const rp_address *peer, const uint8_t *datagram,
+                       size_t size, uint64_t now) {
     rp_hello hello;
     if (!rp_pattern_is_xx(c->handshake->pattern) ||
         rp_handshake_consume_confirm(c->handshake, datagram, size, &hello) != 0) {
@@ -387,8 +387,8 @@ static void on_confirm(rp_core *core, rp_conn *c, const rp_address *peer, const 
     rp_core_ready(core, c);
 }
 
-void rp_core_on_accept(rp_core *core, const rp_header *header, const rp_address *peer, const uint8_t *datagram,
-                       size_t size, uint64_t now) {
+void rp_core_on_accept(rp_core *core, const rp_header *header, const rp_address *peer,
+                       const uint8_t *datagram, size_t size, uint64_t now) {
     rp_conn *c = rp_core_find_session(core, header->session);
     core->counters.accepts_in++;
     if (c && c->state == RP_CALLING) {

@@ -89,11 +89,14 @@ rp_conn *rp_core_find_remote(rp_core *core, uint32_t remote_session, const rp_ad
 
 static void forget_in_tables(rp_core *core, rp_conn *conn) {
     rp_conn **p;
-    for (p = session_slot(core, conn->local_session); *p && *p != conn; p = &(*p)->session_next) continue;
+    p = session_slot(core, conn->local_session);
+    while (*p && *p != conn) p = &(*p)->session_next;
     if (*p) *p = conn->session_next;
-    for (p = init_slot(core, conn->init_mac); *p && *p != conn; p = &(*p)->init_next) continue;
+    p = init_slot(core, conn->init_mac);
+    while (*p && *p != conn) p = &(*p)->init_next;
     if (*p) *p = conn->init_next;
-    for (p = remote_slot(core, conn->remote_session); *p && *p != conn; p = &(*p)->remote_next) continue;
+    p = remote_slot(core, conn->remote_session);
+    while (*p && *p != conn) p = &(*p)->remote_next;
     if (*p) *p = conn->remote_next;
 }
 

@@ -46,7 +46,8 @@ uint64_t rp_loss_backed_off(const rp_loss *loss, uint64_t max_ack_delay) {
     uint32_t doublings = loss->pto_count < MAX_BACK_OFF ? loss->pto_count : MAX_BACK_OFF;
     uint64_t first = rp_loss_pto(loss, max_ack_delay), waited = first << doublings;
     if (waited <= LONGEST_SILENCE) return waited;
-    return first > LONGEST_SILENCE ? first : LONGEST_SILENCE; /* a blackout ends between two probes: notice it */
+    return first > LONGEST_SILENCE ? first
+                                   : LONGEST_SILENCE; /* a blackout ends between two probes: notice it */
 }
 
 void rp_loss_spurious(rp_loss *loss, uint64_t distance, bool by_time) {

@@ -239,7 +239,7 @@ typedef struct {
     uint64_t ecn_marks; /* of our packets, counted by the peer */
     uint64_t migrations;
     uint8_t suite;
-    uint8_t controller;          /* RP_CC_* */
+    uint8_t controller; /* RP_CC_* */
     uint8_t established;
     uint8_t has_peer_identity;
     uint8_t has_secret; /* the peer proved the secret that secret_id names */

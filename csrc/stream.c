@@ -54,7 +54,8 @@ size_t rp_stream_put(rp_stream *s, rp_arena *arena, const uint8_t *data, size_t 
     while (done < taken) { /* page by page: another one only while there are enough */
         size_t left = RP_PAGE_SIZE - (size_t)(s->out_end % RP_PAGE_SIZE);
         if (!rp_pages_holds(&s->out, s->out_end) && !rp_arena_may_write(arena)) break;
-        size_t put = rp_pages_write(&s->out, arena, s->out_end, data + done, taken - done < left ? taken - done : left);
+        size_t put = rp_pages_write(&s->out, arena, s->out_end, data + done,
+                                    taken - done < left ? taken - done : left);
         if (!put) break;
         done += put;
         s->out_end += put;

@@ -234,7 +234,9 @@ static void prepare(rp_udp *udp, int i) {
     header->msg_namelen = to_sockaddr(&run->peer, udp->v6, &udp->names[i]);
     int ecn = run->ecn;
     bool mapped = is_v4(&run->peer);
-    if (ecn) add_control(header, mapped ? IPPROTO_IP : IPPROTO_IPV6, mapped ? IP_TOS : IPV6_TCLASS, &ecn, sizeof ecn);
+    if (ecn)
+        add_control(header, mapped ? IPPROTO_IP : IPPROTO_IPV6, mapped ? IP_TOS : IPV6_TCLASS, &ecn,
+                    sizeof ecn);
     if (run->size > run->segment)
         add_control(header, IPPROTO_UDP, UDP_SEGMENT, &run->segment, sizeof run->segment);
     if (!header->msg_controllen) header->msg_control = NULL;

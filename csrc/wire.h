@@ -97,7 +97,7 @@ enum {
 
 enum {
     RP_PATH_DATA_SIZE = 8,
-    RP_OBSERVED_SIZE = 18,    /* IP address, IPv4 in its mapped form, and port */
+    RP_OBSERVED_SIZE = 18,        /* IP address, IPv4 in its mapped form, and port */
     RP_RATCHET_SIZE = 1 + 4 + 32, /* 0 asks, 1 answers; which ratchet of the session; an X25519 key */
 };
 

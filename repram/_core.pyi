@@ -1,4 +1,4 @@
-# ruff: noqa: ANN401  # cffi gives its objects no static types
+# cffi gives its objects no static types
 """What the extension offers to a type checker: cffi's two objects. Pointers are opaque."""
 
 from typing import Any

@@ -21,7 +21,10 @@ LEVELS = {
     "repram": 3,  # the package itself hands out the SDK's names
 }
 DAEMONS = ("repram.storaged", "repram.coordd", "repram.clientd")
-FOUNDATION = ("repram.errors", "repram.ids")  # each imports only those before it; everyone may import them
+FOUNDATION = (
+    "repram.errors",
+    "repram.ids",
+)  # each imports only those before it; everyone may import them
 CORE_USERS = ("repram.proto.primitives", "repram.proto.connection", "repram.proto.endpoint")
 PURE = ("repram.overlay", "repram.clientd.plan", "repram.coordd.matchmaking")
 IMPURE = ("asyncio", "socket", "time", "random")
@@ -62,7 +65,9 @@ def forbidden(importer: str, imported: str) -> str | None:
         return None
     if importer in FOUNDATION:
         below = FOUNDATION[: FOUNDATION.index(importer)]
-        return None if within(imported, *below) or imported == "repram" else "imports nothing of ours"
+        return (
+            None if within(imported, *below) or imported == "repram" else "imports nothing of ours"
+        )
     if imported == "repram" or within(imported, *FOUNDATION):
         return None
     if within(imported, "repram._core") and importer not in CORE_USERS:

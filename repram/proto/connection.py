@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nacl.bindings import (
     crypto_sign_ed25519_sk_to_curve25519,
@@ -311,7 +311,10 @@ class Connection:
     def stats(self) -> Stats:
         """How the session stands; SessionClosed once it is gone."""
         raw = self._raw_stats()
-        named = {"suite": Suite(raw.suite or Suite.XCHACHA20), "controller": CONTROLLERS[raw.controller]}
+        named: dict[str, Any] = {
+            "suite": Suite(raw.suite or Suite.XCHACHA20),
+            "controller": CONTROLLERS[raw.controller],
+        }
         names = Stats.__dataclass_fields__.keys() - named.keys()
         return Stats(**{name: getattr(raw, name) for name in names}, **named)
 

@@ -37,6 +37,7 @@ from repram.proto.primitives import Pattern
 if TYPE_CHECKING:
     from repram._core import CData
 
+ANY: Final = ("0.0.0.0", 0)  # a caller listens nowhere; a node says where
 BACKLOG: Final = 1024  # sessions or streams that wait to be accepted
 
 
@@ -363,7 +364,7 @@ class Endpoint:
     @classmethod
     async def open(
         cls,
-        address: Address = ("0.0.0.0", 0),  # a caller listens nowhere; a node says where
+        address: Address = ANY,
         *,
         identity: bytes | None = None,
         listen: bool = False,

@@ -169,7 +169,7 @@ async def transfer(
     streams: int = 1,
 ) -> Result:
     """Moves `size` bytes (or whatever passes in `seconds`) over `streams` streams each way asked for."""
-    before, local = await _ask_cost(session), time.process_time()
+    before, cpu_before = await _ask_cost(session), time.process_time()
     started = time.monotonic()
     share = -(-size // streams) if size else MAX_BYTES
     flows = {"up": (_up,), "down": (_down,), "both": (_up, _down)}[direction]
@@ -180,34 +180,19 @@ async def transfer(
             for flow in flows
         ]
     moved = sum(task.result() for task in tasks)
-    took = time.monotonic() - started
-    local = time.process_time() - local
-    return _result(session, before, await _ask_cost(session), moved, took, local, direction, streams)
-
-
-def _result(
-    session: Session,
-    before: Account,
-    after: Account,
-    moved: int,
-    took: float,
-    local: float,
-    direction: str,
-    streams: int,
-) -> Result:
-    stats = session.stats()
+    took, cpu = time.monotonic() - started, time.process_time() - cpu_before
+    after, stats = await _ask_cost(session), session.stats()
     sent = stats.packets_sent + after.packets_sent
-    lost = stats.packets_lost + after.packets_lost
     return Result(
         bytes=moved,
         seconds=took,
         goodput_mb_s=moved / took / 1e6,
-        cpu_s_local=local,
+        cpu_s_local=cpu,
         cpu_s_remote=after.cpu - before.cpu,
         suite=stats.suite.name.lower(),
         cc=stats.controller,
         mtu=stats.mtu,
-        loss=lost / sent if sent else 0.0,
+        loss=(stats.packets_lost + after.packets_lost) / sent if sent else 0.0,
         retransmits=stats.retransmitted_bytes + after.retransmitted,
         rtt_us=stats.rtt,
         direction=direction,

@@ -16,9 +16,7 @@ static inline uint64_t chance_next(chance *c) {
     return z ^ z >> 31;
 }
 
-static inline uint64_t chance_below(chance *c, uint64_t limit) {
-    return chance_next(c) % limit;
-}
+static inline uint64_t chance_below(chance *c, uint64_t limit) { return chance_next(c) % limit; }
 
 static inline void chance_fill(chance *c, uint8_t *out, size_t size) {
     for (size_t i = 0; i < size; i++) out[i] = (uint8_t)chance_next(c);

@@ -21,8 +21,7 @@ extern const char *check_running; /* the behaviour under test */
         if (!(condition)) check_failed(__FILE__, __LINE__, #condition);                                      \
     } while (0)
 
-#define CHECK_EQUAL(got, expected)                                                                           \
-    check_equal(__FILE__, __LINE__, #got, (int64_t)(got), (int64_t)(expected))
+#define CHECK_EQUAL(got, expected) check_equal(__FILE__, __LINE__, #got, (int64_t)(got), (int64_t)(expected))
 
 #define CHECK_BYTES(got, expected, size) check_bytes(__FILE__, __LINE__, #got, (got), (expected), (size))
 

@@ -41,8 +41,9 @@ void pair_start(pair *p, const rp_sodium *sodium, void (*change)(rp_config *clie
     for (uint16_t i = 0; i < PAIR_LINE; i++) p->line[CLIENT][i] = p->line[SERVER][i] = i;
     for (int side = 0; side < 2; side++) {
         pair_settings(sodium, side, &p->config[side]);
-        p->address[side] = (rp_address){.ip = {[10] = 0xff, [11] = 0xff, [12] = 10, [15] = (uint8_t)(1 + side)},
-                                        .port = (uint16_t)(7000 + side)};
+        p->address[side] =
+            (rp_address){.ip = {[10] = 0xff, [11] = 0xff, [12] = 10, [15] = (uint8_t)(1 + side)},
+                         .port = (uint16_t)(7000 + side)};
     }
     if (change) change(&p->config[CLIENT], &p->config[SERVER]);
     for (int side = 0; side < 2; side++)

@@ -46,9 +46,7 @@ static int same_key(unsigned char *x25519, const unsigned char *ed25519) {
 
 static rp_sodium without_curves;
 
-const rp_sodium *sodium_table(void) {
-    return sodium_init() < 0 ? NULL : &real;
-}
+const rp_sodium *sodium_table(void) { return sodium_init() < 0 ? NULL : &real; }
 
 const rp_sodium *sodium_table_without_curves(void) {
     without_curves = *sodium_table();

@@ -7,9 +7,7 @@ static rp_arena arena;
 
 /* ASan ends a program that asks for too much, unless it is told not to. */
 const char *__asan_default_options(void);
-const char *__asan_default_options(void) {
-    return "allocator_may_return_null=1";
-}
+const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
 
 static void with_plan(uint32_t blocks, uint32_t pages, uint32_t streams, uint32_t frames) {
     rp_arena_plan plan = {blocks, pages, streams, frames, .stream_size = 300, .frame_size = 40};
@@ -56,9 +54,7 @@ static void blocks_and_pages_are_aligned_and_objects_fit_their_alignment(void) {
     rp_arena_free(&arena);
 }
 
-static void fill(void *object, size_t size, int with) {
-    memset(object, with, size);
-}
+static void fill(void *object, size_t size, int with) { memset(object, with, size); }
 
 static void nothing_that_is_lent_overlaps(void) {
     enum { EACH = 4 };

@@ -314,7 +314,8 @@ static void a_reset_reaches_the_reader(void) {
     CHECK(event.stream == id && event.code == 0x1234);
     CHECK_EQUAL(rp_stream_read(p.core[SERVER], p.handle[SERVER], id, &byte, 1, &fin), RP_E_GONE);
     CHECK_EQUAL(rp_stream_write(p.core[CLIENT], p.handle[CLIENT], id, &byte, 1, 0), RP_E_GONE);
-    CHECK_EQUAL(rp_stream_write(p.core[SERVER], p.handle[SERVER], id, &byte, 1, 1), 1); /* the other way is open */
+    CHECK_EQUAL(rp_stream_write(p.core[SERVER], p.handle[SERVER], id, &byte, 1, 1),
+                1); /* the other way is open */
     pair_run(&p, SECOND / 5);
     CHECK_EQUAL(rp_stream_read(p.core[CLIENT], p.handle[CLIENT], id, &byte, 1, &fin), 1);
     CHECK(fin);
@@ -394,7 +395,8 @@ static void a_close_says_why(void) {
     pair_start(&p, sodium, NULL);
     pair_open(&p);
     open_with(100000);
-    CHECK_EQUAL(rp_connection_close(p.core[SERVER], p.handle[SERVER], 0x1001, (const uint8_t *)"bye", 3, p.now), 0);
+    CHECK_EQUAL(
+        rp_connection_close(p.core[SERVER], p.handle[SERVER], 0x1001, (const uint8_t *)"bye", 3, p.now), 0);
     CHECK_EQUAL(pair_counters(&p, SERVER).streams, 0); /* at once */
     pair_run(&p, p.delay);
     CHECK(pair_event(&p, CLIENT, RP_EVENT_CLOSED, &event));

@@ -14,9 +14,7 @@ static void start(void) {
     rp_cc_init(&cc, RP_CC_CUBIC, MTU, now);
 }
 
-static uint64_t window(void) {
-    return cc.table->window(&cc);
-}
+static uint64_t window(void) { return cc.table->window(&cc); }
 
 static void acked(uint64_t bytes, uint64_t rtt) {
     next_number++;
@@ -39,9 +37,7 @@ static void round_trip(uint64_t rtt) {
     }
 }
 
-static bool lost(uint64_t sent_time) {
-    return cc.table->lost(&cc, MTU, sent_time, now);
-}
+static bool lost(uint64_t sent_time) { return cc.table->lost(&cc, MTU, sent_time, now); }
 
 static void it_starts_with_ten_packets(void) {
     start();
@@ -138,7 +134,9 @@ static void a_sender_with_nothing_to_send_earns_nothing(void) {
     uint64_t before = window();
     for (int i = 0; i < 100; i++) {
         now += RTT;
-        cc.table->acked(&cc, &(rp_cc_ack){.now = now, .acked = MTU, .sent_time = now - RTT, .rtt = RTT, .app_limited = true});
+        cc.table->acked(
+            &cc,
+            &(rp_cc_ack){.now = now, .acked = MTU, .sent_time = now - RTT, .rtt = RTT, .app_limited = true});
     }
     CHECK_EQUAL(window(), before);
 }

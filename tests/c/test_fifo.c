@@ -17,9 +17,7 @@ static void finish(void) {
     rp_arena_free(&arena);
 }
 
-static bool put(const char *text) {
-    return rp_fifo_put(&fifo, &arena, (const uint8_t *)text, strlen(text));
-}
+static bool put(const char *text) { return rp_fifo_put(&fifo, &arena, (const uint8_t *)text, strlen(text)); }
 
 static void takes(const char *text) {
     uint8_t got[64];

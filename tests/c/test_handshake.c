@@ -37,7 +37,9 @@ static void create_init(uint8_t pattern) {
     rp_noise_setup setup = setup_of(pattern, true);
     memset(&ours, 0, sizeof ours);
     memset(ours.nonce, 0xab, sizeof ours.nonce);
-    CHECK_EQUAL(rp_handshake_create_init(&ours, sodium, &setup, SESSION, RP_SUITE_XCHACHA20, server.identity, &hello), 0);
+    CHECK_EQUAL(
+        rp_handshake_create_init(&ours, sodium, &setup, SESSION, RP_SUITE_XCHACHA20, server.identity, &hello),
+        0);
 }
 
 static int consume(const uint8_t *init, size_t size, uint8_t pattern) {
@@ -46,7 +48,8 @@ static int consume(const uint8_t *init, size_t size, uint8_t pattern) {
     return rp_handshake_consume_init(&theirs, sodium, &setup, init, size, &heard);
 }
 
-static const rp_welcome WELCOME = {.session = 0x55667788, .suite = RP_SUITE_XCHACHA20, .clock = 1234567890, .limits = LIMITS};
+static const rp_welcome WELCOME = {
+    .session = 0x55667788, .suite = RP_SUITE_XCHACHA20, .clock = 1234567890, .limits = LIMITS};
 
 static void create_accept(void) {
     create_init(RP_PATTERN_IK);
@@ -114,7 +117,8 @@ static void the_secret_is_named_in_the_sealed_part(void) {
     CHECK_EQUAL(consume(ours.message, ours.size, RP_PATTERN_IKPSK2), 0);
     CHECK(heard.has_secret);
     CHECK_BYTES(heard.secret_id, "whichone", 8);
-    for (size_t at = RP_INIT_NOISE; at + 8 < ours.size; at++) CHECK(memcmp(ours.message + at, "whichone", 8) != 0);
+    for (size_t at = RP_INIT_NOISE; at + 8 < ours.size; at++)
+        CHECK(memcmp(ours.message + at, "whichone", 8) != 0);
     hello = hello_of(true);
 }
 
@@ -242,7 +246,9 @@ static void an_accept_for_another_init_is_refused(void) {
     rp_noise_setup setup = setup_of(RP_PATTERN_IK, true);
     create_accept();
     memset(setup.ephemeral_private, 0x99, 32);
-    CHECK_EQUAL(rp_handshake_create_init(&ours, sodium, &setup, SESSION, RP_SUITE_XCHACHA20, server.identity, &hello), 0);
+    CHECK_EQUAL(
+        rp_handshake_create_init(&ours, sodium, &setup, SESSION, RP_SUITE_XCHACHA20, server.identity, &hello),
+        0);
     CHECK_EQUAL(rp_handshake_consume_accept(&ours, theirs.message, theirs.size, &got), RP_E_AUTH);
 }
 
@@ -296,7 +302,8 @@ static void a_cookie_goes_into_mac2_of_the_same_init(void) {
     CHECK_EQUAL(rp_handshake_consume_retry(&ours, sodium, retry, sizeof retry), 0);
     CHECK(rp_handshake_check_mac2(sodium, cookie, ours.message, ours.size));
     CHECK(rp_handshake_check_mac1(sodium, mac1_key, ours.message, ours.size));
-    CHECK_BYTES(ours.message + RP_HEADER_SIZE, before + RP_HEADER_SIZE, RP_INIT_SIZE - RP_HEADER_SIZE - RP_MAC_SIZE);
+    CHECK_BYTES(ours.message + RP_HEADER_SIZE, before + RP_HEADER_SIZE,
+                RP_INIT_SIZE - RP_HEADER_SIZE - RP_MAC_SIZE);
     cookie[0] ^= 1;
     CHECK(!rp_handshake_check_mac2(sodium, cookie, ours.message, ours.size));
     CHECK_EQUAL(rp_header_read(ours.message, ours.size, &header), RP_DROP_NOTHING);

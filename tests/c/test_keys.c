@@ -14,14 +14,10 @@ static void start(void) {
     rp_keys_start(&theirs, sodium, RP_SUITE_XCHACHA20, b, a, 0, 1000);
 }
 
-static bool same(const rp_packet_key *a, const rp_packet_key *b) {
-    return memcmp(a, b, sizeof *a) == 0;
-}
+static bool same(const rp_packet_key *a, const rp_packet_key *b) { return memcmp(a, b, sizeof *a) == 0; }
 
 /* The one who hears the first packet of a new epoch follows. */
-static void follow(rp_keys *who, uint64_t number) {
-    rp_keys_follow(who, sodium, number, 500, 2000, 1500);
-}
+static void follow(rp_keys *who, uint64_t number) { rp_keys_follow(who, sodium, number, 500, 2000, 1500); }
 
 static void agreed(void) {
     CHECK(same(&ours.send, &theirs.receive));

@@ -9,11 +9,16 @@ static const rp_sodium *sodium;
 static rp_noise initiator, responder;
 
 /* The keys of noise-c's published vectors (noise-c-basic.txt). */
-static const char *const INITIATOR_STATIC = "e61ef9919cde45dd5f82166404bd08e38bceb5dfdfded0a34c8df7ed542214d1";
-static const char *const INITIATOR_EPHEMERAL = "893e28b9dc6ca8d611ab664754b8ceb7bac5117349a4439a6b0569da977c464a";
-static const char *const RESPONDER_STATIC = "4a3acbfdb163dec651dfa3194dece676d437029c62a408b4c5ea9114246e4893";
-static const char *const RESPONDER_EPHEMERAL = "bbdb4cdbd309f1a1f2e1456967fe288cadd6f712d65dc7b7793d5e63da6b375b";
-static const char *const RESPONDER_PUBLIC = "31e0303fd6418d2f8c0e78b91f22e8caed0fbe48656dcf4767e4834f701b8f62";
+static const char *const INITIATOR_STATIC =
+    "e61ef9919cde45dd5f82166404bd08e38bceb5dfdfded0a34c8df7ed542214d1";
+static const char *const INITIATOR_EPHEMERAL =
+    "893e28b9dc6ca8d611ab664754b8ceb7bac5117349a4439a6b0569da977c464a";
+static const char *const RESPONDER_STATIC =
+    "4a3acbfdb163dec651dfa3194dece676d437029c62a408b4c5ea9114246e4893";
+static const char *const RESPONDER_EPHEMERAL =
+    "bbdb4cdbd309f1a1f2e1456967fe288cadd6f712d65dc7b7793d5e63da6b375b";
+static const char *const RESPONDER_PUBLIC =
+    "31e0303fd6418d2f8c0e78b91f22e8caed0fbe48656dcf4767e4834f701b8f62";
 
 static rp_noise_setup setup_of(uint8_t pattern, bool starts) {
     rp_noise_setup setup = {.pattern = pattern, .initiator = starts};
@@ -107,12 +112,12 @@ static void the_published_hash_and_keys_come_out(void) {
                    expected, 64);
     CHECK_BYTES(ours.hash, expected, 64);
     CHECK_BYTES(theirs.hash, expected, 64);
-    sodium->chacha20poly1305_ietf_encrypt(sealed, NULL, (const uint8_t *)"F. A. Hayek", 11, NULL, 0, NULL, nonce,
-                                          ours.send);
+    sodium->chacha20poly1305_ietf_encrypt(sealed, NULL, (const uint8_t *)"F. A. Hayek", 11, NULL, 0, NULL,
+                                          nonce, ours.send);
     check_from_hex("cd54383060e7a28434cca27fb1cc524cfbabeb18181589df219d07", expected, 27);
     CHECK_BYTES(sealed, expected, 27);
-    sodium->chacha20poly1305_ietf_encrypt(sealed, NULL, (const uint8_t *)"Carl Menger", 11, NULL, 0, NULL, nonce,
-                                          theirs.send);
+    sodium->chacha20poly1305_ietf_encrypt(sealed, NULL, (const uint8_t *)"Carl Menger", 11, NULL, 0, NULL,
+                                          nonce, theirs.send);
     check_from_hex("a856d3bf0246bfc476c655009cd1ed677b8dcc5b349ae8ef2a05f2", expected, 27);
     CHECK_BYTES(sealed, expected, 27);
 }

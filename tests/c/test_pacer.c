@@ -24,7 +24,8 @@ static void it_earns_by_the_rate(void) {
 static void it_never_saves_more_than_a_burst(void) {
     rp_pacer_init(&pacer, MTU, 0);
     CHECK_EQUAL(rp_pacer_refill(&pacer, 1200000, MTU, 900 * (uint64_t)SECOND), 10 * MTU);
-    CHECK_EQUAL(rp_pacer_refill(&pacer, 100000000, MTU, 901 * (uint64_t)SECOND), 100000); /* a millisecond's worth */
+    CHECK_EQUAL(rp_pacer_refill(&pacer, 100000000, MTU, 901 * (uint64_t)SECOND),
+                100000); /* a millisecond's worth */
     CHECK_EQUAL(rp_pacer_refill(&pacer, UINT64_MAX, MTU, 902 * (uint64_t)SECOND), 4 * 64 * 1024);
 }
 
@@ -52,7 +53,8 @@ static void asking_often_loses_nothing(void) {
 static void when_it_says_wait_the_wait_is_enough(void) {
     chance c = {1};
     for (int i = 0; i < 20000; i++) {
-        uint64_t rate = 1 + (chance_next(&c) >> (24 + chance_below(&c, 40))), mtu = 1200 + chance_below(&c, 8000);
+        uint64_t rate = 1 + (chance_next(&c) >> (24 + chance_below(&c, 40))),
+                 mtu = 1200 + chance_below(&c, 8000);
         uint64_t now = chance_below(&c, 1000000000);
         rp_pacer_init(&pacer, mtu, now);
         rp_pacer_sent(&pacer, chance_below(&c, 12 * mtu));

@@ -13,9 +13,7 @@ static bool seen(uint8_t last, size_t size) {
     return rp_path_seen(&path, &from, size);
 }
 
-static void start(void) {
-    path = (rp_path){0};
-}
+static void start(void) { path = (rp_path){0}; }
 
 static void an_address_is_its_ip_port_and_scope(void) {
     rp_address a = at(1, 7433), b = at(1, 7433);

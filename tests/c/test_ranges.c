@@ -34,13 +34,9 @@ static void holds(const char *expected) { /* such as "1-3 5-9" */
     }
 }
 
-static bool add(uint64_t low, uint64_t high) {
-    return rp_ranges_add(&set, &arena, low, high);
-}
+static bool add(uint64_t low, uint64_t high) { return rp_ranges_add(&set, &arena, low, high); }
 
-static bool take_out(uint64_t low, uint64_t high) {
-    return rp_ranges_remove(&set, &arena, low, high);
-}
+static bool take_out(uint64_t low, uint64_t high) { return rp_ranges_remove(&set, &arena, low, high); }
 
 static void ranges_that_touch_become_one(void) {
     start(1, 0);

@@ -37,13 +37,15 @@ static void what_is_older_than_the_window_is_never_fresh(void) {
 }
 
 static void a_leap_forgets_the_old_window_and_nothing_of_the_new(void) {
-    static const uint64_t leaps[] = {63, 64, 65, WINDOW - 1, WINDOW, 8191, 8192, 8193, 100000, (uint64_t)1 << 40};
+    static const uint64_t leaps[] = {63,   64,   65,   WINDOW - 1, WINDOW,
+                                     8191, 8192, 8193, 100000,     (uint64_t)1 << 40};
     for (size_t i = 0; i < sizeof leaps / sizeof *leaps; i++) {
         rp_replay r = {0};
         for (uint64_t n = 0; n < 9000; n++) rp_replay_mark(&r, n);
         uint64_t top = 8999 + leaps[i];
         rp_replay_mark(&r, top);
-        for (uint64_t back = 1; back < WINDOW; back++) CHECK_EQUAL(rp_replay_fresh(&r, top - back), top - back > 8999);
+        for (uint64_t back = 1; back < WINDOW; back++)
+            CHECK_EQUAL(rp_replay_fresh(&r, top - back), top - back > 8999);
     }
 }
 

@@ -9,7 +9,8 @@ static rp_arena arena;
 static rp_sent sent;
 
 static void start(uint32_t blocks, uint32_t frames, uint64_t first) {
-    CHECK(rp_arena_take(&arena, &(rp_arena_plan){.blocks = blocks, .frames = frames, .frame_size = sizeof(rp_sent_frame)}));
+    CHECK(rp_arena_take(
+        &arena, &(rp_arena_plan){.blocks = blocks, .frames = frames, .frame_size = sizeof(rp_sent_frame)}));
     rp_sent_init(&sent, first);
 }
 
@@ -78,8 +79,9 @@ static void widening_keeps_every_record_whereever_the_ring_stands(void) {
         }
         for (uint64_t n = first; n < sent.next; n++) set(n, RP_SENT_ACKED);
         CHECK_EQUAL(rp_sent_skip_down(&sent, sent.next - 1),
-                    sent.next - 1 - (sent.next - 1) % PER_BLOCK > first ? sent.next - 1 - (sent.next - 1) % PER_BLOCK
-                                                                       : first);
+                    sent.next - 1 - (sent.next - 1) % PER_BLOCK > first
+                        ? sent.next - 1 - (sent.next - 1) % PER_BLOCK
+                        : first);
         rp_sent_forget(&sent, &arena, 0);
         CHECK_EQUAL(rp_arena_used(&arena), 0);
         finish();
@@ -166,9 +168,7 @@ static void frames_go_back_with_their_packet(void) {
 enum { MOST = 60000 };
 static uint8_t states[MOST];
 
-static bool open_state(uint8_t state) {
-    return state == RP_SENT_FLYING || state == RP_SENT_LOST;
-}
+static bool open_state(uint8_t state) { return state == RP_SENT_FLYING || state == RP_SENT_LOST; }
 
 static void agrees_on(uint64_t number) {
     const rp_sent_packet *packet = rp_sent_get(&sent, number);

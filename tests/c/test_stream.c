@@ -22,9 +22,7 @@ static void finish(void) {
 }
 
 /* What stands at an offset of every stream here. */
-static uint8_t byte_at(uint64_t offset) {
-    return (uint8_t)(offset * 31 + offset / 251);
-}
+static uint8_t byte_at(uint64_t offset) { return (uint8_t)(offset * 31 + offset / 251); }
 
 static const uint8_t *pattern(uint64_t offset, size_t size) {
     static uint8_t bytes[8 * P];
@@ -45,9 +43,7 @@ static size_t take(size_t most) {
     return taken;
 }
 
-static size_t put(size_t size) {
-    return rp_stream_put(&s, &arena, pattern(s.out_end, size), size, 1 << 20);
-}
+static size_t put(size_t size) { return rp_stream_put(&s, &arena, pattern(s.out_end, size), size, 1 << 20); }
 
 static rp_sent_frame choose(size_t room) {
     rp_sent_frame frame;
@@ -61,13 +57,9 @@ static bool nothing_to_choose(void) {
     return !rp_stream_choose(&s, &arena, 1000, UINT64_MAX / 2, &frame);
 }
 
-static void acked(const rp_sent_frame *frame) {
-    rp_stream_frame_acked(&s, &arena, frame);
-}
+static void acked(const rp_sent_frame *frame) { rp_stream_frame_acked(&s, &arena, frame); }
 
-static void lost(const rp_sent_frame *frame) {
-    rp_stream_frame_lost(&s, &arena, frame);
-}
+static void lost(const rp_sent_frame *frame) { rp_stream_frame_lost(&s, &arena, frame); }
 
 /* ---- sending ---- */
 

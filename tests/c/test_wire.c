@@ -8,8 +8,11 @@
 
 /* ---- the header ---- */
 
-static const rp_header DATA_HEADER = {
-    .type = RP_TYPE_DATA, .flags = RP_FLAG_PHASE, .session = 0x01020304, .seq = 0x05060708, .ack = 0x090a0b0c};
+static const rp_header DATA_HEADER = {.type = RP_TYPE_DATA,
+                                      .flags = RP_FLAG_PHASE,
+                                      .session = 0x01020304,
+                                      .seq = 0x05060708,
+                                      .ack = 0x090a0b0c};
 
 static void numbers_are_big_endian(void) {
     uint8_t p[8];
@@ -27,8 +30,7 @@ static void numbers_are_big_endian(void) {
 static void the_header_stands_as_the_protocol_lays_it_out(void) {
     uint8_t datagram[23] = {[20] = 'x', 'y', 'z'}, expected[23];
     rp_header_write(datagram, sizeof datagram, &DATA_HEADER);
-    check_from_hex("040100030102030405060708090a0b0c0000000078797a",
-                   expected, sizeof expected);
+    check_from_hex("040100030102030405060708090a0b0c0000000078797a", expected, sizeof expected);
     rp_store32(expected + 16, rp_crc32(expected, sizeof expected));
     CHECK_BYTES(datagram, expected, sizeof expected);
 }
@@ -176,7 +178,11 @@ static void integers_of_the_rfc_read_as_it_says(void) { /* RFC 9000, A.1 */
     static const struct {
         const char *bytes;
         uint64_t value;
-    } known[] = {{"c2197c5eff14e88c", 151288809941952652}, {"9d7f3e7d", 494878333}, {"7bbd", 15293}, {"25", 37}, {"4025", 37}};
+    } known[] = {{"c2197c5eff14e88c", 151288809941952652},
+                 {"9d7f3e7d", 494878333},
+                 {"7bbd", 15293},
+                 {"25", 37},
+                 {"4025", 37}};
     for (size_t i = 0; i < COUNT(known); i++) {
         uint64_t value;
         CHECK(read_hex_varint(known[i].bytes, &value));
@@ -188,8 +194,8 @@ static void integers_take_the_least_bytes_that_hold_them(void) {
     static const struct {
         uint64_t value;
         size_t size;
-    } table[] = {{0, 1},      {63, 1},     {64, 2},          {16383, 2},
-                 {16384, 4},  {(1u << 30) - 1, 4}, {1u << 30, 8}, {RP_VARINT_MAX, 8}};
+    } table[] = {{0, 1},        {63, 1},           {64, 2}, {16383, 2}, {16384, 4}, {(1u << 30) - 1, 4},
+                 {1u << 30, 8}, {RP_VARINT_MAX, 8}};
     for (size_t i = 0; i < COUNT(table); i++) {
         uint8_t p[8];
         uint64_t value;
@@ -222,19 +228,19 @@ static void every_frame_reads_as_the_protocol_lays_it_out(void) {
         uint64_t stream, offset, value;
         size_t size;
     } table[] = {
-        {"01", 0, 0, 0, 0},                     /* PING */
-        {"04050641ff", 5, 0x1ff, 6, 0},         /* RESET_STREAM: stream, code, final size */
-        {"05054123", 5, 0, 0x123, 0},           /* STOP */
-        {"0680100000", 0, 0, 0x100000, 0},      /* MAX_DATA */
-        {"07054123", 5, 0, 0x123, 0},           /* MAX_STREAM_DATA */
-        {"084123", 0, 0, 0x123, 0},             /* MAX_STREAMS */
-        {"0e500003627965", 0, 0, 0x1000, 3},    /* CLOSE: code, reason */
-        {"2005410000026869", 5, 0x100, 0, 2},   /* STREAM */
-        {"210541000000", 5, 0x100, 0, 0},       /* STREAM that ends here */
-        {"0a0102030405060708", 0, 0, 0, 8},     /* PATH_CHALLENGE */
-        {"0b0102030405060708", 0, 0, 0, 8},     /* PATH_RESPONSE */
+        {"01", 0, 0, 0, 0},                                      /* PING */
+        {"04050641ff", 5, 0x1ff, 6, 0},                          /* RESET_STREAM: stream, code, final size */
+        {"05054123", 5, 0, 0x123, 0},                            /* STOP */
+        {"0680100000", 0, 0, 0x100000, 0},                       /* MAX_DATA */
+        {"07054123", 5, 0, 0x123, 0},                            /* MAX_STREAM_DATA */
+        {"084123", 0, 0, 0x123, 0},                              /* MAX_STREAMS */
+        {"0e500003627965", 0, 0, 0x1000, 3},                     /* CLOSE: code, reason */
+        {"2005410000026869", 5, 0x100, 0, 2},                    /* STREAM */
+        {"210541000000", 5, 0x100, 0, 0},                        /* STREAM that ends here */
+        {"0a0102030405060708", 0, 0, 0, 8},                      /* PATH_CHALLENGE */
+        {"0b0102030405060708", 0, 0, 0, 8},                      /* PATH_RESPONSE */
         {"0c00000000000000000000ffff7f0000011d09", 0, 0, 0, 18}, /* OBSERVED_ADDRESS */
-        {"0d00026869", 0, 0, 0, 2},             /* DATAGRAM */
+        {"0d00026869", 0, 0, 0, 2},                              /* DATAGRAM */
         {"0d0000", 0, 0, 0, 0},
         {"0f000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20", 0, 0, 0, 33}, /* RATCHET */
     };
@@ -249,11 +255,20 @@ static void every_frame_reads_as_the_protocol_lays_it_out(void) {
 }
 
 static void a_frame_that_is_cut_anywhere_does_not_parse(void) {
-    static const char *const frames[] = {"04050641ff",     "05054123", "0680100000", "07054123",
-                                         "0e500003627965", "084123",   "2005410000026869", "0245010001020304",
-                                         "0a0102030405060708", "0c00000000000000000000ffff7f0000011d09", "0d00026869",
-                                         "03054100010001020304",
-                                         "0f000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20"};
+    static const char *const frames[] = {
+        "04050641ff",
+        "05054123",
+        "0680100000",
+        "07054123",
+        "0e500003627965",
+        "084123",
+        "2005410000026869",
+        "0245010001020304",
+        "0a0102030405060708",
+        "0c00000000000000000000ffff7f0000011d09",
+        "0d00026869",
+        "03054100010001020304",
+        "0f000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20"};
     for (size_t i = 0; i < COUNT(frames); i++) {
         rp_frame f;
         uint8_t bytes[64];

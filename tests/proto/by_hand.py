@@ -49,7 +49,9 @@ def with_crc(datagram: bytes) -> bytes:
     return blank[:16] + crc32(blank).to_bytes(4, "big") + blank[HEADER:]
 
 
-def header(kind: int, size: int, *, flags: int = 0, session: int = 0, seq: int = 0, ack: int = 0) -> bytes:
+def header(
+    kind: int, size: int, *, flags: int = 0, session: int = 0, seq: int = 0, ack: int = 0
+) -> bytes:
     """The 20 bytes before `size` others, the CRC still zero."""
     fields = ((kind, 1), (flags, 1), (size, 2), (session, 4), (seq, 4), (ack, 4), (0, 4))
     return b"".join(value.to_bytes(width, "big") for value, width in fields)
@@ -162,7 +164,9 @@ def hello(limits: Limits = Limits(), *, flags: int = 0, identity: bytes = b"") -
 class ByHand:
     """One session with a node, as its caller."""
 
-    def __init__(self, node: bytes, *, session: int = SESSION, ephemeral: bytes = b"e" * 32) -> None:
+    def __init__(
+        self, node: bytes, *, session: int = SESSION, ephemeral: bytes = b"e" * 32
+    ) -> None:
         self.node = node
         self.session = session
         self.static = b"s" * 32
@@ -173,7 +177,7 @@ class ByHand:
 
     def init(
         self,
-        payload: bytes = hello(),  # noqa: B008
+        payload: bytes = hello(),
         *,
         version: int = 1,
         suites: int = XCHACHA20,
@@ -215,7 +219,9 @@ class ByHand:
 
     # ---- packets ----
 
-    def seal(self, text: bytes, *, number: int | None = None, newest: int = 0, version: int = 1) -> bytes:
+    def seal(
+        self, text: bytes, *, number: int | None = None, newest: int = 0, version: int = 1
+    ) -> bytes:
         """A DATA packet that holds these frames."""
         if number is None:
             number, self.number = self.number, self.number + 1
@@ -287,4 +293,6 @@ class Talk:
         self.say(PING)
         self.wait(rtt)
         self.say(ack(0))
-        (self.connection,) = (e.connection for e in self.node.events() if e.kind is EventKind.ACCEPTED)
+        (self.connection,) = (
+            e.connection for e in self.node.events() if e.kind is EventKind.ACCEPTED
+        )

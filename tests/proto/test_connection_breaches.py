@@ -31,7 +31,11 @@ CLOSE = 0x0E
 
 def node(**settings: object) -> Core:
     return Core(
-        now=NOW, seed=b"n" * 32, identity=b"i" * 32, listen=True, settings=Settings(**settings)  # type: ignore[arg-type]
+        now=NOW,
+        seed=b"n" * 32,
+        identity=b"i" * 32,
+        listen=True,
+        settings=Settings(**settings),  # type: ignore[arg-type]
     )
 
 
@@ -54,14 +58,20 @@ BREACHES: dict[str, tuple[int, tuple[bytes, ...]]] = {
     "a frame of unknown type": (FRAME, (b"\x3f",)),
     "a frame of unknown type behind good ones": (FRAME, (PING + PADDING + ten + b"\x09",)),
     "a varint that is cut off": (FRAME, (b"\x06\x80\x00",)),
-    "a stream frame without its length": (FRAME, (bytes([STREAM]) + varint(0) + varint(0) + b"\0",)),
+    "a stream frame without its length": (
+        FRAME,
+        (bytes([STREAM]) + varint(0) + varint(0) + b"\0",),
+    ),
     "a stream frame longer than its packet": (FRAME, (ten[:-1],)),
     "an offset that ends beyond all numbers": (FRAME, (stream(0, MAX, b"x"),)),
     "a reset without its size": (FRAME, (frame(0x04, 0, 0),)),
     "a close with too long a text": (FRAME, (close(0, b"x" * 257),)),
     "a close that is cut off": (FRAME, (close(0, b"text")[:-1],)),
     "half a path challenge": (FRAME, (b"\x0a" + bytes(7),)),
-    "an ACK with too many ranges": (FRAME, (b"\x02" + varint(5000) + b"\0" + varint(1025) + bytes(2051),)),
+    "an ACK with too many ranges": (
+        FRAME,
+        (b"\x02" + varint(5000) + b"\0" + varint(1025) + bytes(2051),),
+    ),
     "an ACK with fewer ranges than it says": (FRAME, (frame(0x02, 9, 0, 2, 0, 0, 0),)),
     "an ACK whose first range goes below zero": (FRAME, (ack(0, 1),)),
     "an ACK whose gap goes below zero": (FRAME, (ack(5, 0, 4, 0),)),
@@ -112,9 +122,7 @@ def test_a_breach_ends_its_session_alone(code: int, texts: tuple[bytes, ...]) ->
 
 
 @pytest.mark.parametrize(("code", "texts"), BREACHES.values(), ids=BREACHES)
-def test_after_a_breach_nothing_of_the_session_is_left(
-    code: int, texts: tuple[bytes, ...]
-) -> None:
+def test_after_a_breach_nothing_of_the_session_is_left(code: int, texts: tuple[bytes, ...]) -> None:
     begun = talk(node(session_window=2 * MIB, stream_window=MIB))
     begun.say(*texts)
     begun.node.events()
@@ -127,7 +135,11 @@ HARMLESS: dict[str, tuple[bytes, ...]] = {
     "padding alone": (bytes(100),),
     "the same bytes again": (ten, ten),
     "overlapping bytes": (ten, stream(0, 5, b"56789"), stream(0, 3, b"3456")),
-    "the end again": (stream(0, 0, b"x", fin=True), stream(0, 0, b"x", fin=True), stream(0, 1, b"", fin=True)),
+    "the end again": (
+        stream(0, 0, b"x", fin=True),
+        stream(0, 0, b"x", fin=True),
+        stream(0, 1, b"", fin=True),
+    ),
     "a reset after all was said": (stream(0, 0, b"x", fin=True), frame(0x04, 0, 0, 1)),
     "credit that shrinks": (frame(0x06, 1), frame(0x07, 0, 1), frame(0x08, 0)),
     "all the credit there is": (frame(0x06, MAX), frame(0x07, 0, MAX), frame(0x08, MAX)),
@@ -187,7 +199,9 @@ any_frame = st.one_of(
     st.builds(frame, st.sampled_from([6, 8]), numbers),
     st.builds(stream, numbers, st.integers(0, 1 << 21), st.binary(max_size=40), fin=st.booleans()),
     st.builds(ack, st.integers(0, 8), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)),
-    st.builds(lambda kind, data: bytes([kind]) + data, st.integers(0x0A, 0x0F), st.binary(max_size=40)),
+    st.builds(
+        lambda kind, data: bytes([kind]) + data, st.integers(0x0A, 0x0F), st.binary(max_size=40)
+    ),
     st.sampled_from([PING, PADDING, b"\x0d\x00\x03abc", b"\x0f\x00" + b"k" * 32]),
 )
 

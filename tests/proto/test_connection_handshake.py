@@ -77,7 +77,11 @@ def roundtrip(duo: Duo, mine: Connection, theirs: Connection) -> None:
 
 def node(**settings: object) -> Core:
     return Core(
-        now=NOW, seed=b"n" * 32, identity=b"i" * 32, listen=True, settings=Settings(**settings)  # type: ignore[arg-type]
+        now=NOW,
+        seed=b"n" * 32,
+        identity=b"i" * 32,
+        listen=True,
+        settings=Settings(**settings),  # type: ignore[arg-type]
     )
 
 

@@ -99,9 +99,9 @@ class Node:
         return max(self.packets)
 
 
-def burst(data: bytes = TEXT) -> tuple[Node, list[int]]:
+def burst(data: bytes = TEXT, *, fin: bool = True) -> tuple[Node, list[int]]:
     """A node an RTT after it has sent the first packets of its data, and their numbers."""
-    node = Node(data)
+    node = Node(data, fin=fin)
     numbers = node.sent()
     assert node.wait(RTT) == []
     return node, numbers
@@ -224,13 +224,14 @@ def test_only_the_bytes_of_lost_packets_are_sent_again() -> None:
 
 
 def test_a_reset_that_is_lost_is_sent_again_and_its_bytes_are_not() -> None:
-    node, numbers = burst(TEXT[:3_000])
-    node.hear(ack(numbers[-1], len(numbers) - 1))
+    node, numbers = burst(TEXT[:3_000], fin=False)
+    node.hear(ack(numbers[-1], 0))
+    node.wait(0.01)
     node.connection.reset(OURS, 7)
     (reset,) = node.sent()
     said = Frame(0x04, (OURS, 7, 3_000))
     assert said in node.packets[reset]
-    again = node.wait(2)
+    again = node.acknowledge(reset - 1) + node.wait(2)
     assert node.ranges(*again) == []
     assert [said in node.packets[number] for number in again].count(True) >= 2
 

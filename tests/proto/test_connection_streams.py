@@ -21,7 +21,7 @@ FIRST_WINDOW = MIB
 Path = list[tuple[bytes, Address, Address]]
 
 
-def joined(settings: Settings = Settings()) -> tuple[Duo, Connection, Connection]:  # noqa: B008
+def joined(settings: Settings = Settings()) -> tuple[Duo, Connection, Connection]:
     """A session that has settled."""
     duo = Duo(settings=settings)
     mine, theirs = duo.connect()
@@ -273,7 +273,9 @@ def test_a_reader_that_stalls_holds_the_writer_back(settings: Settings) -> None:
         written += taken
         duo.run(1)
     assert written <= settings.stream_window + 256 * KIB + 64 * KIB
-    assert duo.server.counters()["arena_used"] <= settings.stream_window + 2 * 32 * KIB + IDLE_SESSION
+    assert (
+        duo.server.counters()["arena_used"] <= settings.stream_window + 2 * 32 * KIB + IDLE_SESSION
+    )
     sent = mine.stats().bytes_sent
     duo.run(20)
     assert mine.stats().bytes_sent - sent < 10_000  # nothing is sent in vain
@@ -292,7 +294,7 @@ def test_streams_together_stay_within_the_sessions_credit() -> None:
     for stream in streams:
         assert mine.write(stream, TEXT[: 60 * KIB], fin=True) == 60 * KIB
     duo.run(5)
-    got = {stream: b"" for stream in streams}
+    got = dict.fromkeys(streams, b"")
     opened = [e.stream for e in duo.events[duo.server] if e.kind is EventKind.OPENED]
     for stream in opened:
         got[stream], _ = read_all(theirs, stream)

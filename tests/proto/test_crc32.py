@@ -16,7 +16,9 @@ LONGEST = 4096
 DATAGRAM = 65_507
 RANDOM = Random(32).randbytes(DATAGRAM + 64)
 
-each = pytest.mark.parametrize("compute", [lib.rp_crc32, lib.rp_crc32_portable], ids=["chosen", "portable"])
+each = pytest.mark.parametrize(
+    "compute", [lib.rp_crc32, lib.rp_crc32_portable], ids=["chosen", "portable"]
+)
 
 
 @each
@@ -26,7 +28,9 @@ def test_the_check_value_of_the_catalogue(compute: Callable[[bytes, int], int]) 
 
 @each
 @pytest.mark.parametrize("misaligned", [0, 1, 3, 8, 15])
-def test_every_length_gives_what_zlib_gives(compute: Callable[[object, int], int], misaligned: int) -> None:
+def test_every_length_gives_what_zlib_gives(
+    compute: Callable[[object, int], int], misaligned: int
+) -> None:
     start = ffi.addressof(ffi.from_buffer("uint8_t[]", RANDOM), misaligned)
     data = RANDOM[misaligned:]
     expected = [crc32(data[:length]) for length in range(LONGEST + 1)]

@@ -11,8 +11,8 @@ def test_datagrams_arrive_whole() -> None:
     duo = Duo()
     mine, theirs = duo.connect()
     sent = [bytes([i]) * (i * 100) for i in range(10)]
-    for data in sent:
-        mine.send_datagram(data)
+    for one in sent:
+        mine.send_datagram(one)
     duo.run(1)
     assert duo.seen(duo.server, theirs, EventKind.DATAGRAM)
     got = []

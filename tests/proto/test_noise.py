@@ -23,7 +23,9 @@ SMALL_ORDER = (  # public keys whose product with any private key is all zero
     bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
 )
 
-published = pytest.mark.parametrize("handshake", VECTORS["handshakes"], ids=lambda each: each["name"])
+published = pytest.mark.parametrize(
+    "handshake", VECTORS["handshakes"], ids=lambda each: each["name"]
+)
 
 
 def pattern_of(handshake: Handshake) -> Pattern:
@@ -47,7 +49,9 @@ def side(handshake: Handshake, role: str, **changed: Any) -> Noise:
 
 
 def messages(handshake: Handshake) -> list[tuple[bytes, bytes]]:
-    return [(bytes.fromhex(plain), bytes.fromhex(sealed)) for plain, sealed in handshake["messages"]]
+    return [
+        (bytes.fromhex(plain), bytes.fromhex(sealed)) for plain, sealed in handshake["messages"]
+    ]
 
 
 def meet(handshake: Handshake, **changed: Any) -> tuple[Noise, Noise]:
@@ -159,7 +163,9 @@ def test_another_prologue_is_refused(handshake: Handshake) -> None:
     [each for each in VECTORS["handshakes"] if "psk" in each],
     ids=lambda each: each["name"],
 )
-def test_another_psk_is_refused_and_a_missing_one_is_a_callers_mistake(handshake: Handshake) -> None:
+def test_another_psk_is_refused_and_a_missing_one_is_a_callers_mistake(
+    handshake: Handshake,
+) -> None:
     with pytest.raises(IntegrityFailure):
         meet(handshake, psk=bytes(32))
     with pytest.raises(LocalError):

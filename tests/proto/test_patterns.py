@@ -74,7 +74,7 @@ def test_xx_survives_the_loss_of_each_of_its_messages() -> None:
     for lost in range(6):
         duo = Duo(settings=ALL)
         count = iter(range(1000))
-        duo.path = lambda *d, lost=lost, count=count: [] if next(count) == lost else [d]  # type: ignore[misc]
+        duo.path = lambda *d, lost=lost, count=count: [] if next(count) == lost else [d]
         mine, theirs = duo.connect(pattern=Pattern.XX)
         assert duo.transfer(mine, theirs, b"through") == b"through"
 

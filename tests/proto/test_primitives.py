@@ -108,7 +108,12 @@ def test_what_is_shorter_than_a_tag_is_refused(suite: Suite) -> None:
 @each_suite
 def test_keys_and_nonces_of_the_wrong_size_are_a_callers_mistake(suite: Suite) -> None:
     nonce = bytes(NONCE_SIZES[suite])
-    for key, wrong in ((bytes(31), nonce), (bytes(33), nonce), (bytes(32), nonce[1:]), (bytes(32), nonce + b"0")):
+    for key, wrong in (
+        (bytes(31), nonce),
+        (bytes(33), nonce),
+        (bytes(32), nonce[1:]),
+        (bytes(32), nonce + b"0"),
+    ):
         with pytest.raises(LocalError):
             seal(suite, key, wrong, b"", b"")
         with pytest.raises(LocalError):
@@ -226,7 +231,9 @@ def changed_table(**fields: object) -> CData:
     """The table, with some of its pointers replaced."""
     table = ffi.new("rp_sodium *", sodium()[0])
     for name, value in fields.items():
-        setattr(table, name, ffi.cast(ffi.typeof("rp_sodium").fields[FIELDS.index(name)][1].type, value))
+        setattr(
+            table, name, ffi.cast(ffi.typeof("rp_sodium").fields[FIELDS.index(name)][1].type, value)
+        )
     return table
 
 
