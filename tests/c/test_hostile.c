@@ -362,9 +362,9 @@ static void each_offence_has_its_code(void) {
          "04000106",
          RP_CODE_FINAL_SIZE},
         {"0280010000000000", RP_CODE_ACK}, /* packet 65536 */
-        {"0f010900000000000000000000000000000000000000000000000000000000000000", RP_CODE_KEYS},
-        {"0f000000000000000000000000000000000000000000000000000000000000000000", RP_CODE_KEYS},
-        {"0f070900000000000000000000000000000000000000000000000000000000000000", RP_CODE_KEYS},
+        {"0f01000000010900000000000000000000000000000000000000000000000000000000000000", RP_CODE_KEYS},
+        {"0f00000000010000000000000000000000000000000000000000000000000000000000000000", RP_CODE_KEYS},
+        {"0f07000000010900000000000000000000000000000000000000000000000000000000000000", RP_CODE_KEYS},
     };
     for (size_t i = 0; i < COUNT(offences); i++)
         says_hex_and_is_cut_off(CLIENT, offences[i].frames, offences[i].code);
@@ -375,7 +375,7 @@ static void the_called_side_may_offend_no_more_than_the_calling(void) {
     says_hex_and_is_cut_off(SERVER, "200000000161", RP_CODE_STREAM_STATE);
     says_hex_and_is_cut_off(SERVER, "20408100000161", RP_CODE_STREAM_LIMIT);
     says_hex_and_is_cut_off(SERVER, "0280010000000000", RP_CODE_ACK);
-    says_hex_and_is_cut_off(SERVER, "0f000900000000000000000000000000000000000000000000000000000000000000",
+    says_hex_and_is_cut_off(SERVER, "0f00000000010900000000000000000000000000000000000000000000000000000000000000",
                             RP_CODE_KEYS); /* only the caller asks for a ratchet */
 }
 
@@ -407,7 +407,7 @@ static void what_is_odd_but_allowed_is_borne(void) {
         "210000000021000000000d00000d000161",   /* an end twice, datagrams of nothing and of little */
         "0b0102030405060708",                   /* an answer that nobody asked for */
         "0c00000000000000000000ffff7f0000011d09",
-        "0f010900000000000000000000000000000000000000000000000000000000000000",
+        "0f01000000010900000000000000000000000000000000000000000000000000000000000000",
         "0200000000", /* an ACK of what was acknowledged long ago */
     };
     for (size_t i = 0; i < COUNT(oddities); i++) {

@@ -79,9 +79,17 @@ static void each_probe_doubles_the_wait_up_to_a_limit(void) {
     sample(100, 0);
     uint64_t once = rp_loss_pto(&loss, 0);
     for (uint32_t count = 0; count < 40; count++) {
+        uint64_t doubled = count < 10 ? once << count : UINT64_MAX, longest = 4000 * (uint64_t)MS;
         loss.pto_count = count;
-        CHECK_EQUAL(rp_loss_backed_off(&loss, 0), once << (count < 10 ? count : 10));
+        CHECK_EQUAL(rp_loss_backed_off(&loss, 0), doubled < longest ? doubled : longest);
     }
+}
+
+static void a_wait_that_is_long_at_first_is_not_cut(void) {
+    rp_loss_init(&loss);
+    sample(3000, 0);
+    loss.pto_count = 5;
+    CHECK_EQUAL(rp_loss_backed_off(&loss, 0), rp_loss_pto(&loss, 0));
 }
 
 static void a_spurious_loss_widens_the_threshold_that_was_wrong(void) {
@@ -115,6 +123,7 @@ int main(void) {
     RUN(the_time_threshold_is_nine_eighths_of_the_slower_rtt);
     RUN(a_probe_waits_for_rtt_variance_and_the_peers_delay);
     RUN(each_probe_doubles_the_wait_up_to_a_limit);
+    RUN(a_wait_that_is_long_at_first_is_not_cut);
     RUN(a_spurious_loss_widens_the_threshold_that_was_wrong);
     RUN(the_time_threshold_widens_to_two_rtts_at_most);
     return 0;

@@ -85,6 +85,20 @@ static void releasing_backwards_changes_nothing(void) {
     finish();
 }
 
+static void at_rest_nothing_is_held(void) {
+    start(1, 3);
+    CHECK_EQUAL(put(P + 5, "abc"), 3);
+    CHECK_EQUAL(put(2 * P, "abc"), 3);
+    CHECK(rp_pages_holds(&window, P) && rp_pages_holds(&window, 2 * P + 9));
+    CHECK(!rp_pages_holds(&window, 0) && !rp_pages_holds(&window, 3 * P));
+    rp_pages_rest(&window, &arena, 2 * P + 3);
+    CHECK_EQUAL(rp_arena_used(&arena), 0);
+    CHECK(!rp_pages_holds(&window, 2 * P));
+    CHECK_EQUAL(put(2 * P + 3, "def"), 3); /* goes on in the middle of a page */
+    reads(2 * P + 3, "def");
+    finish();
+}
+
 static void a_writer_is_told_how_much_fitted(void) {
     static uint8_t data[4 * P];
     start(1, 2);
@@ -174,6 +188,7 @@ int main(void) {
     RUN(what_was_never_put_cannot_be_read);
     RUN(a_page_goes_back_once_the_window_has_passed_it);
     RUN(releasing_backwards_changes_nothing);
+    RUN(at_rest_nothing_is_held);
     RUN(a_writer_is_told_how_much_fitted);
     RUN(the_widest_window_holds_every_byte);
     RUN(any_operations_give_what_a_flat_buffer_gives);

@@ -226,6 +226,7 @@ class Client(StreamApp):
         self.exchanges.clear()
         if self.persists and not self.is_done and event.cause in LEARNED_OF_A_DEATH:
             self.todo.extendleft(left)
+            self.is_connected = False
             self._call()
             return
         self.end = event
@@ -234,7 +235,7 @@ class Client(StreamApp):
 
     def _go_on(self) -> None:
         connection = self.connection
-        if connection is None or self.end:
+        if connection is None or not self.is_connected or self.end:
             return
         while self.todo and len(self.exchanges) < self.at_once:
             try:
