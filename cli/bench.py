@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,9 +14,14 @@ from repram_cli import output
 from repram_cli.running import listen_address
 from repram_cli.running import run as run_coroutine
 
+if TYPE_CHECKING:
+    from repram.proto.connection import Settings
+
 app = typer.Typer(help="Measure the transport between two machines.", no_args_is_help=True)
 
 SuiteName = Literal["auto", "xchacha20", "aegis256"]
+LoopName = Literal["uvloop", "asyncio"]
+Loop = Annotated[LoopName, typer.Option(help="The event loop of this side.")]
 DEFAULT_BYTES = "1GiB"
 
 
@@ -25,11 +30,12 @@ def serve(
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 picks a free one.")
     ] = "0.0.0.0:0",
+    loop: Loop = "uvloop",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON objects.")] = False,
 ) -> None:
     """Answer measurements until told to stop; prints the address to run them against."""
     host, port = listen_address(listen)
-    run_coroutine(_serve(host, port, as_json=as_json))
+    run_coroutine(_serve(host, port, as_json=as_json), plain=loop == "asyncio")
 
 
 async def _serve(host: str, port: int, *, as_json: bool) -> None:
@@ -68,6 +74,10 @@ def run(
     ] = "up",
     streams: Annotated[int, typer.Option(min=1, max=256, help="Streams at once.")] = 1,
     suite: Annotated[SuiteName, typer.Option(help="How packets are sealed.")] = "auto",
+    controller: Annotated[
+        Literal["cubic"], typer.Option("--cc", help="How the window is controlled.")
+    ] = "cubic",
+    loop: Loop = "uvloop",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON objects.")] = False,
 ) -> None:
     """Move bytes to or from a `bench serve` elsewhere and tell how fast they went."""
@@ -83,14 +93,27 @@ def run(
             seconds=limit,
             direction=direction,
             streams=streams,
-            suite=suite,
+            settings=_settings(suite, controller),
             as_json=as_json,
-        )
+        ),
+        plain=loop == "asyncio",
     )
 
 
 def _seconds(text: str) -> float:
     return float(text) if text.isdigit() else parse_duration(text) / 1000
+
+
+def _settings(suite: SuiteName, controller: str) -> Settings:
+    from repram.proto.connection import Settings
+    from repram.proto.primitives import Suite
+
+    suites = {
+        "auto": None,
+        "xchacha20": (Suite.XCHACHA20,),
+        "aegis256": (Suite.XCHACHA20, Suite.AEGIS256),
+    }
+    return Settings(suites=suites[suite], controller=controller)
 
 
 async def _run(
@@ -100,24 +123,17 @@ async def _run(
     seconds: float,
     direction: Literal["up", "down", "both"],
     streams: int,
-    suite: SuiteName,
+    settings: Settings,
     as_json: bool,
 ) -> None:
     from dataclasses import asdict
 
     from repram.proto import measure
-    from repram.proto.connection import Settings
     from repram.proto.endpoint import ANY, Endpoint
-    from repram.proto.primitives import Suite
 
-    chosen = {
-        "auto": None,
-        "xchacha20": (Suite.XCHACHA20,),
-        "aegis256": (Suite.XCHACHA20, Suite.AEGIS256),
-    }
     local = ("::", 0) if ":" in where.at.host else ANY
     async with (
-        await Endpoint.open(local, settings=Settings(suites=chosen[suite])) as endpoint,
+        await Endpoint.open(local, settings=settings) as endpoint,
         await endpoint.connect((where.at.host, where.at.port), where.key) as session,
     ):
         result = await measure.transfer(

@@ -12,10 +12,11 @@ from repram.ids import DEFAULT_PORT, HostPort
 T = TypeVar("T")
 
 
-def run(command: Coroutine[Any, Any, T]) -> T:
+def run(command: Coroutine[Any, Any, T], *, plain: bool = False) -> T:
     """Run to the end; Ctrl-C cancels it, lets it clean up, and is told as Cancelled."""
+    factory = asyncio.new_event_loop if plain else _loop_factory()
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(command)
     except KeyboardInterrupt:
         raise Cancelled("interrupted") from None

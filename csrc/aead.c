@@ -152,6 +152,28 @@ static bool check_aegis(const rp_sodium *sodium) {
     return rp_suite_open(sodium, RP_SUITE_AEGIS256, key, nonce, NULL, 0, sealed, sizeof sealed, opened) == 0;
 }
 
+/* libsodium's own ed25519_convert; and what compares and wipes does so. */
+static bool check_image_and_memory(const rp_sodium *sodium) {
+    static const uint8_t identity[32] = {0xb5, 0x07, 0x6a, 0x84, 0x74, 0xa8, 0x32, 0xda, 0xee, 0x4d, 0xd5,
+                                         0xb4, 0x04, 0x09, 0x83, 0xb6, 0x62, 0x3b, 0x5f, 0x34, 0x4a, 0xca,
+                                         0x57, 0xd4, 0xd6, 0xee, 0x4b, 0xaf, 0x3f, 0x25, 0x9e, 0x6e};
+    static const uint8_t image[32] = {0xf1, 0x81, 0x4f, 0x0e, 0x8f, 0xf1, 0x04, 0x3d, 0x8a, 0x44, 0xd2,
+                                      0x5b, 0xab, 0xff, 0x3c, 0xed, 0xca, 0xe6, 0xc2, 0x2c, 0x3e, 0xda,
+                                      0xa4, 0x8f, 0x85, 0x7a, 0xe7, 0x0d, 0xe2, 0xba, 0xae, 0x50};
+    static const uint8_t zero[32];
+    uint8_t got[64] = {0}; /* as long as a secret key's: what stands in for the function may write that */
+    if (sodium->sign_pk_to_curve25519(got, identity) != 0 || memcmp(got, image, sizeof image) != 0)
+        return false;
+    if (sodium->memcmp(got, image, sizeof image) != 0) return false;
+    for (size_t i = 0; i < sizeof image; i++) {
+        got[i] ^= 1;
+        if (sodium->memcmp(got, image, sizeof image) == 0) return false;
+        got[i] ^= 1;
+    }
+    sodium->memzero(got, sizeof image);
+    return memcmp(got, zero, sizeof zero) == 0;
+}
+
 /* RFC 7748, 6.1, and RFC 7693, appendix A. */
 static bool check_dh_and_hash(const rp_sodium *sodium) {
     static const uint8_t private_key[32] = {0x77, 0x07, 0x6d, 0x0a, 0x73, 0x18, 0xa5, 0x7d, 0x3c, 0x16, 0xc1,
@@ -160,11 +182,19 @@ static bool check_dh_and_hash(const rp_sodium *sodium) {
     static const uint8_t public_key[32] = {0x85, 0x20, 0xf0, 0x09, 0x89, 0x30, 0xa7, 0x54, 0x74, 0x8b, 0x7d,
                                            0xdc, 0xb4, 0x3e, 0xf7, 0x5a, 0x0d, 0xbf, 0x3a, 0x0d, 0x26, 0x38,
                                            0x1a, 0xf4, 0xeb, 0xa4, 0xa9, 0x8e, 0xaa, 0x9b, 0x4e, 0x6a};
+    static const uint8_t peer_key[32] = {0xde, 0x9e, 0xdb, 0x7d, 0x7b, 0x7d, 0xc1, 0xb4, 0xd3, 0x5b, 0x61,
+                                         0xc2, 0xec, 0xe4, 0x35, 0x37, 0x3f, 0x83, 0x43, 0xc8, 0x5b, 0x78,
+                                         0x67, 0x4d, 0xad, 0xfc, 0x7e, 0x14, 0x6f, 0x88, 0x2b, 0x4f};
+    static const uint8_t shared[32] = {0x4a, 0x5d, 0x9d, 0x5b, 0xa4, 0xce, 0x2d, 0xe1, 0x72, 0x8e, 0x3b,
+                                       0xf4, 0x80, 0x35, 0x0f, 0x25, 0xe0, 0x7e, 0x21, 0xc9, 0x47, 0xd1,
+                                       0x9e, 0x33, 0x76, 0xf0, 0x9b, 0x3c, 0x1e, 0x16, 0x17, 0x42};
     static const uint8_t abc[16] = {0xba, 0x80, 0xa5, 0x3f, 0x98, 0x1c, 0x4d, 0x0d,
                                     0x6a, 0x27, 0x97, 0xb6, 0x9f, 0x12, 0xf6, 0xe9};
     uint8_t got[64], zero[32] = {0};
     sodium->scalarmult_base(got, private_key);
     if (memcmp(got, public_key, sizeof public_key) != 0) return false;
+    if (!rp_dh_ok(sodium, private_key, peer_key, got) || memcmp(got, shared, sizeof shared) != 0)
+        return false;
     if (rp_dh_ok(sodium, private_key, zero, got)) return false;
     rp_hash(sodium, (const uint8_t *)"abc", 3, got);
     return memcmp(got, abc, sizeof abc) == 0;
@@ -176,6 +206,8 @@ int rp_crypto_check(const rp_sodium *sodium) {
                     sodium->sign_pk_to_curve25519 && sodium->blake2b_init && sodium->blake2b_update &&
                     sodium->blake2b_final && sodium->memcmp && sodium->memzero;
     if (!complete) return RP_E_CRYPTO;
-    if (!check_xchacha(sodium) || !check_aegis(sodium) || !check_dh_and_hash(sodium)) return RP_E_CRYPTO;
+    if (!check_xchacha(sodium) || !check_aegis(sodium) || !check_image_and_memory(sodium) ||
+        !check_dh_and_hash(sodium))
+        return RP_E_CRYPTO;
     return 0;
 }

@@ -57,8 +57,9 @@ static void return_handshake(rp_conn *c) {
 void rp_conn_establish(rp_conn *c, uint64_t now) {
     c->state = RP_ESTABLISHED;
     c->last_received = now;
-    if (!c->loss.sampled && now > c->handshake_started)
-        rp_loss_sample(&c->loss, now - c->handshake_started, 0, 0, now);
+    if (!c->loss.sampled &&
+        now > c->last_eliciting) /* since it was sent last: waits for lost ones are no RTT */
+        rp_loss_sample(&c->loss, now - c->last_eliciting, 0, 0, now);
     c->loss.sampled = false; /* a first guess only: the first packet's own sample replaces it */
     bool confirm = rp_pattern_is_xx(c->handshake->pattern);
     return_handshake(c);

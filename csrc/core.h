@@ -33,7 +33,8 @@ struct rp_core {
     uint32_t session_mask, stream_mask;
     rp_heap heap;
     rp_conn *ready_first, *ready_last, *event_first, *event_last;
-    struct { /* answers to those without a session; few, and overwritten when too many */
+    rp_conn *told; /* ended, and their last event polled: freed at the next poll */
+    struct {       /* answers to those without a session; few, and overwritten when too many */
         rp_address peer;
         uint16_t size;
         uint8_t data[RP_REPLY_MAX];

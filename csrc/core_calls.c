@@ -66,14 +66,26 @@ static int poll_conn(rp_conn *c, rp_event *events, int max) {
     return count;
 }
 
+/* Whoever has just been told of a session's end may still look at it: it goes when they ask for more. */
+static void forget_told(rp_core *core) {
+    while (core->told) {
+        rp_conn *c = core->told;
+        core->told = c->event_next;
+        rp_core_forget(core, c);
+    }
+}
+
 int rp_core_poll(rp_core *core, rp_event *events, int max) {
     int count = 0;
+    forget_told(core);
     while (core->event_first && count < max) {
         rp_conn *c = core->event_first;
         count += poll_conn(c, events + count, max - count);
         if (c->events || c->event_streams.first) return count;
         rp_core_pop_eventful(core);
-        if (c->state == RP_DEAD) rp_core_forget(core, c);
+        if (c->state != RP_DEAD) continue;
+        c->event_next = core->told;
+        core->told = c;
     }
     return count;
 }
@@ -129,6 +141,7 @@ int64_t rp_stream_read(rp_core *core, int64_t handle, uint64_t id, uint8_t *data
 
 int rp_stream_reset(rp_core *core, int64_t handle, uint64_t id, uint64_t code) {
     rp_conn *c;
+    if (code > RP_VARINT_MAX) return RP_E_MISUSE;
     rp_stream *s = find_open(core, handle, id, &c);
     if (!s) return RP_E_GONE;
     rp_stream_abandon(s, &core->arena, code);
@@ -139,6 +152,7 @@ int rp_stream_reset(rp_core *core, int64_t handle, uint64_t id, uint64_t code) {
 
 int rp_stream_stop(rp_core *core, int64_t handle, uint64_t id, uint64_t code) {
     rp_conn *c;
+    if (code > RP_VARINT_MAX) return RP_E_MISUSE;
     rp_stream *s = find_open(core, handle, id, &c);
     if (!s) return RP_E_GONE;
     if (s->stopped || s->in_reset || rp_stream_at_end(s)) {
@@ -159,6 +173,7 @@ int rp_stream_stop(rp_core *core, int64_t handle, uint64_t id, uint64_t code) {
 int rp_connection_close(rp_core *core, int64_t handle, uint64_t code, const uint8_t *reason, size_t size,
                         uint64_t now) {
     rp_conn *c = rp_core_find_conn(core, handle);
+    if (code > RP_VARINT_MAX) return RP_E_MISUSE;
     if (!c || c->state >= RP_CLOSING) return RP_E_GONE;
     rp_conn_close(c, RP_CLOSED_BY_US, code, reason, size, now);
     return 0;

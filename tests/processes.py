@@ -11,7 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 REPRAM = (sys.executable, "-m", "repram_cli")
-ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("REPRAM_")}
+ENVIRONMENT = {
+    key: value
+    for key, value in os.environ.items()
+    if not key.startswith("REPRAM_") or key == "REPRAM_SUITE"  # the whole suite runs under either
+}
 
 
 def repram(

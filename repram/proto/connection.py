@@ -8,7 +8,8 @@ same things.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -103,6 +104,7 @@ class Settings:
         None  # kept across restarts, with first_session, lets peers notice one
     )
     ecn: bool = True
+    controller: str = "cubic"  # one of CONTROLLERS
     first_packet_number: int = 0
     first_session: int = 0
 
@@ -259,6 +261,20 @@ def _if(known: int, value: object) -> bytes | None:
     return bytes(value) if known else None  # type: ignore[call-overload]
 
 
+def _call(function: Callable[..., int], *arguments: object) -> int:
+    """What a function of the core returns; a number that its C type cannot hold is the caller's mistake."""
+    try:
+        return _checked(function(*arguments))
+    except OverflowError as error:
+        raise LocalError(f"a number that cannot be right: {error}") from None
+
+
+def _sized(what: str, data: bytes, size: int) -> bytes:
+    if len(data) != size:
+        raise LocalError(f"{what} has {size} bytes, not {len(data)}")
+    return data
+
+
 class Connection:
     """One session of a core."""
 
@@ -274,21 +290,15 @@ class Connection:
 
     def open_stream(self, priority: int = 4) -> int:
         """A new stream's id; BlockingIOError while the peer allows no more."""
-        return _checked(lib.rp_stream_open(self._core.pointer, self._handle, priority))
+        return _call(lib.rp_stream_open, self._core.pointer, self._handle, priority)
 
     def write(self, stream: int, data: bytes | bytearray | memoryview, fin: bool = False) -> int:
         """Bytes taken; when fewer than given, a WRITABLE event follows."""
-        view = ffi.from_buffer("uint8_t[]", data)
-        taken = lib.rp_stream_write(
-            self._core.pointer,
-            self._handle,
-            stream,
-            view,
-            len(view),
-            fin,
-        )
-        ffi.release(view)  # a traceback that keeps it alive makes CPython's collector crash
-        return _checked(taken)
+        core, view = self._core.pointer, ffi.from_buffer("uint8_t[]", data)
+        try:
+            return _call(lib.rp_stream_write, core, self._handle, stream, view, len(view), fin)
+        finally:
+            ffi.release(view)  # kept alive by a traceback it would make CPython's collector crash
 
     def read(self, stream: int, limit: int = _READ) -> tuple[bytes, bool]:
         """What has come, at most `limit` bytes, and whether the stream has ended there."""
@@ -296,17 +306,19 @@ class Connection:
 
     def reset(self, stream: int, code: int) -> None:
         """Abandons our side of the stream."""
-        _checked(lib.rp_stream_reset(self._core.pointer, self._handle, stream, code))
+        _call(lib.rp_stream_reset, self._core.pointer, self._handle, stream, code)
 
     def stop(self, stream: int, code: int) -> None:
         """Reads no more of it."""
-        _checked(lib.rp_stream_stop(self._core.pointer, self._handle, stream, code))
+        _call(lib.rp_stream_stop, self._core.pointer, self._handle, stream, code)
 
     def close(self, code: int = 0, reason: str = "", *, now: int | None = None) -> None:
         """Ends the session; closing one that has ended does nothing."""
         text = reason.encode()[: lib.RP_MAX_REASON]
         at = self._core.now if now is None else now
-        lib.rp_connection_close(self._core.pointer, self._handle, code, text, len(text), at)
+        core = self._core.pointer
+        with suppress(SessionClosed):
+            _call(lib.rp_connection_close, core, self._handle, code, text, len(text), at)
 
     def stats(self) -> Stats:
         """How the session stands; SessionClosed once it is gone."""
@@ -380,10 +392,11 @@ class Core:
         wall_offset: int = 0,
     ) -> None:
         self._pointer: CData | None = None
-        if len(seed) != 32:
-            raise LocalError("a seed has 32 bytes")
         self.now = now
-        config = _config(seed, identity, listen, settings, wall_offset)
+        try:
+            config = _config(_sized("a seed", seed, 32), identity, listen, settings, wall_offset)
+        except OverflowError as error:
+            raise LocalError(f"a setting that cannot be right: {error}") from None
         self.key = bytes(config.identity)
         out = ffi.new("rp_core **")
         _checked(lib.rp_core_new(config, sodium(), now, out))
@@ -405,11 +418,11 @@ class Core:
 
     def add_secret(self, secret: Secret) -> None:
         """Callers may now prove that they have it."""
-        _checked(lib.rp_core_add_secret(self.pointer, secret.id, secret.secret))
+        _checked(lib.rp_core_add_secret(self.pointer, *_secret(secret)))
 
     def remove_secret(self, secret_id: bytes) -> None:
         """It opens no further session; open ones go on."""
-        _checked(lib.rp_core_remove_secret(self.pointer, secret_id))
+        _checked(lib.rp_core_remove_secret(self.pointer, _sized("a secret's id", secret_id, 8)))
 
     def connect(
         self,
@@ -428,9 +441,9 @@ class Core:
             pattern = Pattern.IK if secret is None else Pattern.IKPSK2
         target.pattern = pattern
         if key is not None:
-            target.key = key
+            target.key = _sized("a key", key, 32)
         if secret is not None:
-            target.secret_id, target.secret = secret.id, secret.secret
+            target.secret_id, target.secret = _secret(secret)
         self.now = now
         return self._adopt(_checked(lib.rp_core_connect(self.pointer, target, now)))
 
@@ -486,9 +499,8 @@ class Core:
 
     def read(self, handle: int, stream: int, limit: int) -> tuple[bytes, bool]:
         """See Connection.read."""
-        size = min(limit, _READ)
-        taken = lib.rp_stream_read(self.pointer, handle, stream, self._read_buffer, size, self._fin)
-        _checked(taken)
+        into, size = self._read_buffer, min(limit, _READ)
+        taken = _call(lib.rp_stream_read, self.pointer, handle, stream, into, size, self._fin)
         return bytes(ffi.buffer(self._read_buffer, taken)), bool(self._fin[0])
 
     def read_datagram(self, handle: int) -> bytes | None:
@@ -530,13 +542,17 @@ class Core:
         return Event(kind, connection, 0, raw.code, Cause(raw.cause), reason)
 
 
+def _secret(secret: Secret) -> tuple[bytes, bytes]:
+    return _sized("a secret's id", secret.id, 8), _sized("a secret", secret.secret, 32)
+
+
 def _config(
     seed: bytes, identity: bytes | None, listen: bool, settings: Settings, wall_offset: int
 ) -> CData:
     """A core without an identity calls under a key of its own that nobody has seen before."""
     config = ffi.new("rp_config *")
     key_seed = identity if identity is not None else blake2b(b"repram v1 anonymous" + seed)[:32]
-    public, secret = crypto_sign_seed_keypair(key_seed)
+    public, secret = crypto_sign_seed_keypair(_sized("an identity's seed", key_seed, 32))
     private = crypto_sign_ed25519_sk_to_curve25519(secret)
     config.seed = seed
     config.identity = public
@@ -549,8 +565,12 @@ def _config(
     config.rekey_packets = settings.rekey_packets
     config.ratchet_time = round(settings.ratchet_seconds * 1e6)
     config.cookie_after, config.max_secrets = settings.cookie_after, settings.max_secrets
-    config.reset_key = settings.reset_key or blake2b(b"repram v1 reset key" + seed)[:32]
+    reset_key = settings.reset_key or blake2b(b"repram v1 reset key" + seed)[:32]
+    config.reset_key = _sized("a reset key", reset_key, 32)
     config.ecn = settings.ecn
+    if settings.controller not in CONTROLLERS:
+        raise UsageError(f"no congestion controller is called {settings.controller!r}")
+    config.controller = CONTROLLERS.index(settings.controller)
     config.mtu = settings.mtu
     config.max_sessions, config.max_streams = settings.max_sessions, settings.max_streams
     config.arena_bytes = settings.memory

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 from enum import IntEnum
 from functools import cache
 from typing import TYPE_CHECKING
 
 from repram._core import ffi, lib
-from repram.errors import IntegrityFailure, LocalError, RepramError
+from repram.errors import IntegrityFailure, LocalError, RepramError, UsageError
 
 if TYPE_CHECKING:
     from repram._core import CData
@@ -64,7 +65,15 @@ def _library() -> str:
 
 @cache
 def default_suites() -> tuple[Suite, ...]:
-    """AEGIS-256 is offered where the CPU has AES instructions: without them it is the slower one."""
+    """AEGIS-256 is offered where the CPU has AES instructions: without them it is the slower one.
+
+    `REPRAM_SUITE=xchacha20` forces the mandatory suite.
+    """
+    forced = os.environ.get("REPRAM_SUITE", "auto")
+    if forced not in ("auto", "aegis256", "xchacha20"):
+        raise UsageError(f"REPRAM_SUITE is {forced!r}: auto, aegis256 or xchacha20 may stand there")
+    if forced == "xchacha20":
+        return (Suite.XCHACHA20,)
     library = ctypes.CDLL(_library())
     probes = ("sodium_runtime_has_aesni", "sodium_runtime_has_armcrypto")
     fast = any(getattr(library, probe)() for probe in probes if hasattr(library, probe))

@@ -375,7 +375,8 @@ static void the_called_side_may_offend_no_more_than_the_calling(void) {
     says_hex_and_is_cut_off(SERVER, "200000000161", RP_CODE_STREAM_STATE);
     says_hex_and_is_cut_off(SERVER, "20408100000161", RP_CODE_STREAM_LIMIT);
     says_hex_and_is_cut_off(SERVER, "0280010000000000", RP_CODE_ACK);
-    says_hex_and_is_cut_off(SERVER, "0f00000000010900000000000000000000000000000000000000000000000000000000000000",
+    says_hex_and_is_cut_off(SERVER,
+                            "0f00000000010900000000000000000000000000000000000000000000000000000000000000",
                             RP_CODE_KEYS); /* only the caller asks for a ratchet */
 }
 

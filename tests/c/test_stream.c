@@ -478,7 +478,7 @@ static void any_arrival_reads_as_a_flat_buffer_would(void) {
     chance c = {2};
     for (int round = 0; round < 40; round++) {
         bool ample = chance_below(&c, 2); /* otherwise what came early could take what the next bytes need */
-        start(ample ? 4 : 1, ample ? 6 : 3);
+        start(ample ? 4 : 2, ample ? 6 : 3);
         memset(have, 0, sizeof have);
         for (int i = 0; i < 20000 && !rp_stream_at_end(&s); i++) {
             bool near = !ample || chance_below(&c, 3);

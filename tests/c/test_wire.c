@@ -242,7 +242,8 @@ static void every_frame_reads_as_the_protocol_lays_it_out(void) {
         {"0c00000000000000000000ffff7f0000011d09", 0, 0, 0, 18}, /* OBSERVED_ADDRESS */
         {"0d00026869", 0, 0, 0, 2},                              /* DATAGRAM */
         {"0d0000", 0, 0, 0, 0},
-        {"0f00000000010102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20", 0, 0, 0, 37}, /* RATCHET */
+        {"0f00000000010102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20", 0, 0, 0,
+         37}, /* RATCHET */
     };
     for (size_t i = 0; i < COUNT(table); i++) {
         rp_frame f;

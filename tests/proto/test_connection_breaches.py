@@ -53,6 +53,10 @@ def ending(begun: Talk) -> Event:
     return closed
 
 
+def ratchet(answers: int, number: int, key: bytes = b"k" * 32) -> bytes:
+    return b"\x0f" + bytes([answers]) + number.to_bytes(4, "big") + key
+
+
 ten = stream(0, 0, b"0123456789")
 BREACHES: dict[str, tuple[int, tuple[bytes, ...]]] = {
     "a frame of unknown type": (FRAME, (b"\x3f",)),
@@ -101,9 +105,12 @@ BREACHES: dict[str, tuple[int, tuple[bytes, ...]]] = {
         FINAL_SIZE,
         (stream(0, 0, b"x", fin=True), frame(0x04, 0, 0, 2)),
     ),
-    "an answer where a caller asks": (KEYS, (b"\x0f\x01" + b"k" * 32,)),
-    "a ratchet key that gives an all-zero secret": (KEYS, (b"\x0f\x00\x01" + bytes(31),)),
-    "an all-zero ratchet key": (KEYS, (b"\x0f\x00" + bytes(32),)),
+    "an answer where a caller asks": (KEYS, (ratchet(1, 1),)),
+    "a ratchet neither asked nor answered": (KEYS, (ratchet(2, 1),)),
+    "a ratchet without a number": (KEYS, (ratchet(0, 0),)),
+    "a ratchet ahead of its turn": (KEYS, (ratchet(0, 2),)),
+    "a ratchet key that gives an all-zero secret": (KEYS, (ratchet(0, 1, b"\1" + bytes(31)),)),
+    "an all-zero ratchet key": (KEYS, (ratchet(0, 1, bytes(32)),)),
 }
 
 
@@ -144,6 +151,8 @@ HARMLESS: dict[str, tuple[bytes, ...]] = {
     "credit that shrinks": (frame(0x06, 1), frame(0x07, 0, 1), frame(0x08, 0)),
     "all the credit there is": (frame(0x06, MAX), frame(0x07, 0, MAX), frame(0x08, MAX)),
     "an ACK of what was acknowledged": (ack(0), ack(0)),
+    "a ratchet asked twice": (ratchet(0, 1), ratchet(0, 1)),
+    "a ratchet asked again when another is over": (ratchet(0, 1), ratchet(0, 2), ratchet(0, 1)),
     "a stop of a stream of ours": (frame(0x05, 0, 0), frame(0x05, 0, 1)),
     "an answer to no challenge": (b"\x0b" + bytes(8),),
     "an address that cannot be": (b"\x0c" + b"\xff" * 18,),
@@ -202,7 +211,7 @@ any_frame = st.one_of(
     st.builds(
         lambda kind, data: bytes([kind]) + data, st.integers(0x0A, 0x0F), st.binary(max_size=40)
     ),
-    st.sampled_from([PING, PADDING, b"\x0d\x00\x03abc", b"\x0f\x00" + b"k" * 32]),
+    st.sampled_from([PING, PADDING, b"\x0d\x00\x03abc", ratchet(0, 1)]),
 )
 
 

@@ -242,10 +242,9 @@ def test_the_table_that_is_in_use_passes() -> None:
     assert all(getattr(sodium(), name) for name in FIELDS)
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", [name for name in FIELDS if name != "aegis256_encrypt"])
 def test_a_missing_function_is_noticed(name: str) -> None:
-    passes = lib.rp_crypto_check(changed_table(**{name: 0})) == 0
-    assert not passes
+    assert lib.rp_crypto_check(changed_table(**{name: 0})) == lib.RP_E_CRYPTO
 
 
 def test_a_libsodium_without_aegis_is_taken_and_does_not_have_that_suite() -> None:
@@ -265,7 +264,7 @@ STANDS_IN = {
     "blake2b_init": "crypto_hash_sha512_init",
     "blake2b_update": "crypto_hash_sha512_update",
     "blake2b_final": "crypto_hash_sha512_final",
-    "memcmp": "sodium_is_zero",
+    "memcmp": "crypto_verify_16",
     "memzero": "randombytes_buf",
 }
 

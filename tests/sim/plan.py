@@ -155,6 +155,7 @@ def _many_streams(plan: Plan, random: Random) -> None:
 
 
 def _slow_reader(plan: Plan, random: Random) -> None:
+    plan.settings["keep_alive"] = 5.0  # half a window may take longer to read than the idle limit
     appetite = Appetite(random.randint(1000, 50_000), random.randint(1, 50) * MS)
     if random.random() < 0.5:
         plan.appetite = appetite

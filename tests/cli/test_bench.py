@@ -1,0 +1,72 @@
+"""`repram bench` between two real processes: what it prints, and that it counts every byte."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.processes import ENVIRONMENT, REPRAM, Node, repram
+
+FIELDS = {
+    *("type", "bytes", "seconds", "goodput_mb_s", "cpu_s_local", "cpu_s_remote", "suite", "cc"),
+    *("mtu", "loss", "retransmits"),
+}
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[Node]:
+    command = [*REPRAM, "bench", "serve", *options]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT
+    ) as process:
+        try:
+            yield Node(process)
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Node]:
+    with serving("--listen", "127.0.0.1:0") as node:
+        yield node
+
+
+@pytest.mark.parametrize("direction", ["up", "down", "both"])
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize("suite", ["xchacha20", "aegis256"])
+def test_every_byte_is_counted(server: Node, direction: str, loop: str, suite: str) -> None:
+    done = repram(
+        *("bench", "run", server.address, "--bytes", "8MiB", "--direction", direction),
+        *("--streams", "3", "--loop", loop, "--suite", suite, "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["type"] == "result"
+    assert result.keys() >= FIELDS
+    share = -(-(8 << 20) // 3)
+    assert result["bytes"] == share * 3 * (2 if direction == "both" else 1)
+    assert (result["suite"], result["cc"]) == (suite, "cubic")
+
+
+def test_ipv6_and_time_instead_of_bytes() -> None:
+    with serving("--listen", "[::1]:0", "--loop", "asyncio", "--json") as node:
+        address = json.loads(node.address)["address"]
+        done = repram("bench", "run", address, "--seconds", "1")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.decode().endswith("packets of 1400 bytes\n")
+        assert node.stop()[0] == 0
+
+
+def test_bytes_and_seconds_exclude_each_other(server: Node) -> None:
+    done = repram("bench", "run", server.address, "--bytes", "1MiB", "--seconds", "1")
+    assert done.returncode == 2
+
+
+def test_a_mangled_address_is_said_to_be_one() -> None:
+    done = repram("bench", "run", "repram+node://nonsense@localhost:1")
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
