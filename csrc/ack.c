@@ -15,6 +15,14 @@ void rp_ack_clear(rp_ack *ack, rp_arena *arena) {
     rp_ack_init(ack);
 }
 
+void rp_ack_rest(rp_ack *ack, rp_arena *arena) {
+    uint64_t largest = ack->largest;
+    bool any = ack->any;
+    rp_ack_clear(ack, arena);
+    ack->largest = largest;
+    ack->any = any;
+}
+
 /* A set that cannot grow loses its oldest range: the peer sends those packets' frames again. */
 static void remember(rp_ack *ack, rp_arena *arena, uint64_t number) {
     if (ack->received.count >= RP_ACK_RANGES || !rp_ranges_add(&ack->received, arena, number, number + 1)) {

@@ -18,6 +18,7 @@ typedef struct {
 } rp_ack;
 
 void rp_ack_init(rp_ack *ack);
+void rp_ack_rest(rp_ack *ack, rp_arena *arena); /* nothing more will be said, but for the largest */
 void rp_ack_clear(rp_ack *ack, rp_arena *arena);
 /* Returns true when the packet arrived out of order. */
 bool rp_ack_received(rp_ack *ack, rp_arena *arena, uint64_t number, bool eliciting, uint64_t now);

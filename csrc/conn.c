@@ -93,7 +93,7 @@ static void clear_streams(rp_conn *c) {
 static void release(rp_conn *c) {
     clear_streams(c);
     rp_sent_clear(&c->sent, &c->core->arena);
-    rp_ack_clear(&c->ack, &c->core->arena);
+    rp_ack_rest(&c->ack, &c->core->arena);
     rp_fifo_clear(&c->datagrams_out, &c->core->arena);
     rp_fifo_clear(&c->datagrams_in, &c->core->arena);
     return_handshake(c);
@@ -367,9 +367,9 @@ void rp_conn_arm(rp_conn *c, uint64_t now) {
     rp_heap_update(&c->core->heap, &c->timers);
 }
 
-/* Often enough that three lost of ten either way still leave a dozen tries before the deadline. */
+/* Often enough that three lost of ten either way still leave twenty tries before the deadline. */
 static void call_again(rp_conn *c) {
-    enum { LONGEST_WAIT = 1000000 };
+    enum { LONGEST_WAIT = 500000 };
     c->handshake_wait = c->handshake_wait * 3 / 2;
     if (c->handshake_wait > LONGEST_WAIT) c->handshake_wait = LONGEST_WAIT;
     c->handshake_due = true;

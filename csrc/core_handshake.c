@@ -59,7 +59,7 @@ static int call(rp_core *core, rp_conn *c, const rp_target *target) {
 }
 
 int64_t rp_core_connect(rp_core *core, const rp_target *target, uint64_t now) {
-    enum { FIRST_WAIT = 300000 };
+    enum { FIRST_WAIT = 250000 };
     core->now = now;
     if (target->pattern > RP_PATTERN_XXPSK3) return RP_E_MISUSE;
     rp_conn *c = rp_core_add_conn(core, &target->peer, true, now);
@@ -397,7 +397,7 @@ void rp_core_on_accept(rp_core *core, const rp_header *header, const rp_address 
         on_confirm(core, c, peer, datagram, size, now);
     } else {
         core->counters.dropped_state++;
-        if (!c || c->state != RP_ESTABLISHED || c->initiator) return;
+        if (!c || c->state != RP_ESTABLISHED || c->initiator || c->packets_received) return;
         c->ping_due = true; /* a confirmation again: what told the initiator that it arrived was lost, */
         if (c->unproven) rp_conn_prove(c, peer, size, now); /* or went where a copy had come from */
         rp_core_ready(core, c);

@@ -46,6 +46,7 @@ _RUNS: Final = 16
 _RUN_BYTES: Final = 65536
 _EVENTS: Final = 128
 _READ: Final = 65536
+_ADDRESSES: Final = 4096  # packed ones that are kept
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
@@ -187,7 +188,7 @@ def pack_address(address: Address) -> CData:
             packed.ip = socket.inet_pton(socket.AF_INET6, numeric)
             packed.scope = socket.if_nametoindex(scope) if scope else 0
         else:
-            packed.ip = _MAPPED + socket.inet_aton(host)
+            packed.ip = _MAPPED + socket.inet_pton(socket.AF_INET, host)
         packed.port = port
     except (OSError, OverflowError) as error:
         raise UsageError(f"{host!r} port {port} is not a numeric address: {error}") from None
@@ -522,6 +523,8 @@ class Core:
     def _pack(self, address: Address) -> CData:
         packed = self._addresses.get(address)
         if packed is None:
+            if len(self._addresses) >= _ADDRESSES:
+                self._addresses.clear()
             packed = self._addresses[address] = pack_address(address)
         return packed
 

@@ -2,7 +2,7 @@
 
 const char *check_running = "a fuzz target";
 
-_Noreturn void check_failed(const char *file, int line, const char *what) {
+void check_failed(const char *file, int line, const char *what) {
     fprintf(stderr, "%s:%d: %s: not so: %s\n", file, line, check_running, what);
     exit(1);
 }

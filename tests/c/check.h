@@ -25,7 +25,7 @@ extern const char *check_running; /* the behaviour under test */
 
 #define CHECK_BYTES(got, expected, size) check_bytes(__FILE__, __LINE__, #got, (got), (expected), (size))
 
-_Noreturn void check_failed(const char *file, int line, const char *what);
+__attribute__((noreturn)) void check_failed(const char *file, int line, const char *what);
 void check_equal(const char *file, int line, const char *what, int64_t got, int64_t expected);
 void check_bytes(const char *file, int line, const char *what, const void *got, const void *expected,
                  size_t size);

@@ -96,3 +96,10 @@ bool flow_done(void) {
         if (!flows[i].finished[CLIENT] || !flows[i].finished[SERVER]) return false;
     return true;
 }
+
+void flow_run(pair *p, uint64_t most) {
+    uint64_t until = p->now + most;
+    bool more = true;
+    while (more && !flow_done()) more = pair_step(p, until);
+    CHECK(flow_done());
+}

@@ -22,5 +22,7 @@ enum { FLOWS = 64 };
 void flow_start(pair *p);
 flow *flow_open(pair *p, int opener, uint64_t from_opener, uint64_t from_other);
 bool flow_done(void); /* all of them, both ways */
+/* Lets time run until all are done, which must be within `most`. */
+void flow_run(pair *p, uint64_t most);
 
 #endif

@@ -34,7 +34,7 @@ void pair_settings(const rp_sodium *sodium, int side, rp_config *out) {
 }
 
 void pair_start(pair *p, const rp_sodium *sodium, void (*change)(rp_config *client, rp_config *server)) {
-    memset(p, 0, sizeof *p);
+    memset(p, 0, offsetof(pair, events));
     p->sodium = sodium;
     p->now = PAIR_SECOND;
     p->delay = DELAY;
@@ -188,7 +188,8 @@ bool pair_step(pair *p, uint64_t until) {
 
 void pair_run(pair *p, uint64_t duration) {
     uint64_t until = p->now + duration;
-    while (pair_step(p, until)) continue;
+    bool more = true;
+    while (more) more = pair_step(p, until);
     p->now = until;
     p->turns = 0;
 }
@@ -213,6 +214,21 @@ void pair_open(pair *p) {
     pair_run(p, PAIR_SECOND / 2);
     CHECK(pair_event(p, CLIENT, RP_EVENT_CONNECTED, &event));
     CHECK(pair_event(p, SERVER, RP_EVENT_ACCEPTED, &event));
+}
+
+void pair_settle(pair *p) {
+    bool more = true;
+    p->passes = NULL;
+    p->work = NULL;
+    for (int side = 0; side < 2; side++) rp_connection_close(p->core[side], p->handle[side], 0, NULL, 0, p->now);
+    while (more) more = pair_step(p, RP_NEVER - 1);
+    for (int side = 0; side < 2; side++) {
+        rp_counters c = pair_counters(p, side);
+        CHECK_EQUAL(c.sessions, 0);
+        CHECK_EQUAL(c.streams, 0);
+        CHECK_EQUAL(c.arena_used, 0);
+        p->event_count[side] = 0;
+    }
 }
 
 rp_counters pair_counters(const pair *p, int side) {

@@ -29,13 +29,14 @@ struct pair {
     uint64_t now, delay;
     bool (*passes)(pair *p, int to, pair_datagram *d); /* null: every datagram does; may change it */
     void (*work)(pair *p, int side, const rp_event *event);
-    rp_event events[2][PAIR_EVENTS]; /* those not yet asked for */
     int event_count[2];
     uint64_t sent[2], dropped; /* datagrams; dropped by `passes` or because the line was full */
     uint32_t turns;            /* at one instant: a core that never rests is caught by it */
 
-    pair_datagram slots[2][PAIR_LINE]; /* towards each side, in the order of `line` */
-    uint16_t line[2][PAIR_LINE], waiting[2];
+    uint16_t line[2][PAIR_LINE], waiting[2]; /* places in `slots`, those that wait first */
+
+    rp_event events[2][PAIR_EVENTS]; /* those not yet asked for; from here on nothing is cleared at the start */
+    pair_datagram slots[2][PAIR_LINE]; /* towards each side */
 };
 
 /* Settings that most tests use; `side` gives the identity and the random numbers. */
@@ -47,6 +48,9 @@ void pair_free(pair *p);
 rp_target pair_target(const pair *p);
 void pair_call(pair *p); /* the client calls the server: nothing has been sent yet */
 void pair_open(pair *p); /* and both have established the session */
+
+/* Ends whatever sessions there are, and checks that neither core has kept anything. */
+void pair_settle(pair *p);
 
 /* Everything that a core has to send now goes onto the line. */
 void pair_send(pair *p, int from);

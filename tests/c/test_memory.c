@@ -16,18 +16,12 @@ static void tiny(rp_config *client, rp_config *server) {
     client->session_window = server->session_window = 4 << 20;
 }
 
-static void run_flows(uint64_t most) {
-    uint64_t until = p.now + most;
-    while (!flow_done() && pair_step(&p, until)) continue;
-    CHECK(flow_done());
-}
-
 static void more_streams_than_pages_all_get_through(void) {
     pair_start(&p, sodium, tiny);
     pair_open(&p);
     flow_start(&p);
     for (int i = 0; i < 40; i++) flow_open(&p, i % 2, 70000, 70000);
-    run_flows(300 * (uint64_t)SECOND);
+    flow_run(&p, 300 * (uint64_t)SECOND);
     pair_run(&p, SECOND);
     CHECK_EQUAL(pair_counters(&p, CLIENT).streams, 0);
     pair_free(&p);
@@ -48,7 +42,7 @@ static void even_when_packets_are_lost(void) {
     p.passes = lossy;
     flow_start(&p);
     for (int i = 0; i < 40; i++) flow_open(&p, i % 2, 70000, 70000);
-    run_flows(900 * (uint64_t)SECOND);
+    flow_run(&p, 900 * (uint64_t)SECOND);
     pair_free(&p);
 }
 
@@ -100,7 +94,7 @@ static void without_blocks_nothing_spins_and_all_goes_on_afterwards(void) {
         take_all_blocks(p.core[side], &blocks);
         pair_run(&p, 20 * SECOND); /* a deadline that stays in the past would be caught here */
         give_all_blocks(p.core[side], &blocks);
-        run_flows(20 * SECOND);
+        flow_run(&p, 20 * SECOND);
         pair_free(&p);
     }
 }
@@ -138,7 +132,7 @@ static void without_records_nothing_spins_and_nothing_is_lost(void) {
         while (count < MOST && (taken[count] = rp_pool_take(frames))) count++;
         pair_run(&p, 20 * SECOND);
         while (count--) rp_pool_give(frames, taken[count]);
-        run_flows(20 * SECOND);
+        flow_run(&p, 20 * SECOND);
         pair_free(&p);
     }
 }
@@ -159,7 +153,7 @@ static void streams_beyond_the_arena_wait(void) {
     pair_run(&p, 5 * SECOND);
     CHECK(pair_counters(&p, SERVER).dropped_memory);
     while (count--) rp_pool_give(streams, taken[count]);
-    run_flows(20 * SECOND);
+    flow_run(&p, 20 * SECOND);
     pair_free(&p);
 }
 

@@ -9,16 +9,10 @@ enum { SECOND = PAIR_SECOND };
 static const rp_sodium *sodium;
 static pair p;
 
-static void run_flows(uint64_t most) {
-    uint64_t until = p.now + most;
-    while (!flow_done() && pair_step(&p, until)) continue;
-    CHECK(flow_done());
-}
-
 static void transfer(uint64_t bytes) {
     flow_start(&p);
     flow_open(&p, CLIENT, bytes, bytes);
-    run_flows(100 * (uint64_t)SECOND);
+    flow_run(&p, 100 * (uint64_t)SECOND);
 }
 
 /* ---- keys ---- */

@@ -74,7 +74,7 @@ typedef struct {
 } ending;
 
 static ending finish(rp_noise *noise) {
-    ending end;
+    ending end = {0};
     CHECK_EQUAL(rp_noise_finish(noise, end.send, end.receive, end.hash), 0);
     return end;
 }

@@ -257,7 +257,7 @@ static void a_flood_of_calls_is_answered_sparingly(void) {
 
 static void the_same_init_is_answered_with_the_same_accept(void) {
     catch_init();
-    pair_datagram first;
+    pair_datagram first = {0};
     for (int i = 0; i < 5; i++) {
         inject_init(RP_INIT_SIZE);
         CHECK_EQUAL(p.waiting[CLIENT], i + 1);

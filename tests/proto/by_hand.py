@@ -254,11 +254,10 @@ def _packet_key(secret: bytes) -> tuple[bytes, bytes]:
 class Talk:
     """A caller by hand and the node it calls, with nothing between them."""
 
-    def __init__(self, node: Core, now: int, **options: int) -> None:
+    def __init__(self, node: Core, now: int, *, session: int = SESSION) -> None:
         self.node = node
         self.now = now
-        self.caller = ByHand(node.key, **options)
-        self.replies: list[bytes] = []
+        self.caller = ByHand(node.key, session=session)
 
     def tell(self, *datagrams: bytes, source: Address = HERE) -> list[bytes]:
         """Hands the node these datagrams and returns what it answers to them."""

@@ -88,8 +88,10 @@ class Node:
         joined: list[tuple[int, int]] = []
         for low, high in sorted(self.ranges(*numbers)):
             if joined and low <= joined[-1][1]:
-                low, high = joined[-1][0], max(high, joined.pop()[1])
-            joined.append((low, high))
+                start, end = joined.pop()
+                joined.append((start, max(end, high)))
+            else:
+                joined.append((low, high))
         return joined
 
     def wait_for_probe(self, count: int) -> int:
@@ -142,7 +144,7 @@ def test_what_is_acknowledged_or_lost_leaves_the_flight_and_nothing_else() -> No
 
 
 def test_what_was_acknowledged_is_never_sent_again() -> None:
-    node, (first, second, third, fourth, *rest) = burst()
+    node, (first, second, third, fourth, *_) = burst()
     later = node.acknowledge(fourth, 1) + node.wait(25)
     (low, _), (_, high) = node.ranges(third, fourth)
     assert all(end <= low or start >= high for start, end in node.ranges(*later))

@@ -404,23 +404,24 @@ def exchange(duo: Duo) -> None:
     mine.write(stream, question, fin=True)
     mine.write(other, b"never mind")
     heard, said = bytearray(), bytearray()
-    ended = [False, False]
+    asked = answered = False
 
     def done() -> bool:
-        if told(duo, duo.server, stream, EventKind.OPENED) and not ended[0]:
-            data, ended[0] = theirs.read(stream)
+        nonlocal asked, answered
+        if told(duo, duo.server, stream, EventKind.OPENED) and not asked:
+            data, asked = theirs.read(stream)
             heard.extend(data)
-            if ended[0]:
+            if asked:
                 theirs.write(stream, answer, fin=True)
                 mine.reset(other, 7)
-        if not ended[1]:
-            data, ended[1] = mine.read(stream)
+        if not answered:
+            data, answered = mine.read(stream)
             said.extend(data)
         duo.flush()
-        return ended[1] and bool(told(duo, duo.server, other, EventKind.RESET))
+        return answered and bool(told(duo, duo.server, other, EventKind.RESET))
 
     duo.run_until(done, seconds=600)
-    assert (heard, said) == (question, answer)
+    assert (bytes(heard), bytes(said)) == (question, answer)
     assert [e.code for e in told(duo, duo.server, other, EventKind.RESET)] == [7]
     theirs.reset(other, 8)
     cores = (duo.client, duo.server)

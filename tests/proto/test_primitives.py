@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -269,8 +270,11 @@ STANDS_IN = {
 }
 
 
+LookUp = Callable[[str, str], "CData"]
+
+
 @pytest.fixture
-def named(monkeypatch: pytest.MonkeyPatch) -> Any:
+def named(monkeypatch: pytest.MonkeyPatch) -> LookUp:
     """Looks a field of the table up under another name."""
 
     def look_up(field: str, name: str) -> CData:
@@ -282,20 +286,20 @@ def named(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_swapped_function_is_refused_with_what_to_do(named: Any, field: str) -> None:
+def test_a_swapped_function_is_refused_with_what_to_do(named: LookUp, field: str) -> None:
     with pytest.raises(RepramError, match="gave a wrong known answer") as caught:
         named(field, STANDS_IN[field])
     assert "reinstall PyNaCl" in caught.value.hint
 
 
 @pytest.mark.parametrize("field", sorted(set(FIELDS) - OPTIONAL))
-def test_a_function_that_is_not_there_is_named_with_what_to_do(named: Any, field: str) -> None:
+def test_a_function_that_is_not_there_is_named_with_what_to_do(named: LookUp, field: str) -> None:
     with pytest.raises(RepramError, match="has no crypto_unheard_of") as caught:
         named(field, "crypto_unheard_of")
     assert "PyNaCl 1.6" in caught.value.hint
 
 
-def test_aegis_may_be_missing_as_a_pair_only(named: Any) -> None:
+def test_aegis_may_be_missing_as_a_pair_only(named: LookUp) -> None:
     with pytest.raises(RepramError, match="gave a wrong known answer"):
         named("aegis256_decrypt", "crypto_unheard_of")
     table = named("aegis256_encrypt", "crypto_unheard_of")

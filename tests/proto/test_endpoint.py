@@ -1,0 +1,736 @@
+"""Endpoints over real sockets, on both event loops and both IP versions."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from nacl.bindings import crypto_sign_seed_keypair
+
+from repram.errors import (
+    DeadAddress,
+    IncompatibleVersion,
+    LocalError,
+    RepramError,
+    SessionClosed,
+    StreamReset,
+    WrongKey,
+)
+from repram.proto.connection import Secret, Settings
+from repram.proto.endpoint import Endpoint, Session, Stream
+from tests.conftest import Run
+from tests.proto.by_hand import INIT, VERSION, datagram
+
+KIB, MIB = 1 << 10, 1 << 20
+IDENTITY = b"i" * 32
+STRANGER = crypto_sign_seed_keypair(b"another seed, another key......!")[0]
+QUICK = Settings(handshake_timeout=0.5)
+SMALL = Settings(stream_window=64 * KIB, session_window=128 * KIB)
+CODE = 0x1234
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
+
+@pytest.fixture
+def nothing_is_left() -> Iterator[None]:
+    """Every socket and timer that a test opened is closed when it ends."""
+    before = descriptors()
+    yield
+    gc.collect()
+    assert descriptors() <= before
+
+
+def descriptors() -> set[str]:
+    """What is open of the kinds that an endpoint opens; a loop keeps others of its own."""
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of the listing itself
+            found.add(str(link.readlink()))
+    return {name for name in found if name.startswith(("socket:", "anon_inode:[timerfd]"))}
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+
+
+@pytest.fixture(params=["127.0.0.1", pytest.param("::1", marks=ipv6)])
+def host(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@asynccontextmanager
+async def node(host: str = "127.0.0.1", settings: Settings = Settings()) -> AsyncIterator[Endpoint]:
+    async with await Endpoint.open(
+        (host, 0), identity=IDENTITY, listen=True, settings=settings
+    ) as it:
+        yield it
+
+
+@asynccontextmanager
+async def pair(
+    host: str = "127.0.0.1",
+    settings: Settings = Settings(),
+) -> AsyncIterator[tuple[Session, Session]]:
+    """Both ends of a session between two endpoints."""
+    async with (
+        node(host, settings) as server,
+        await Endpoint.open((host, 0), settings=settings) as client,
+    ):
+        accepting = asyncio.create_task(server.accept())
+        mine = await client.connect(server.address, server.key)
+        yield mine, await accepting
+
+
+async def read_all(stream: Stream) -> bytes:
+    """Everything up to the end."""
+    parts = []
+    while data := await stream.read():
+        parts.append(data)
+    return b"".join(parts)
+
+
+async def transfer(sender: Session, receiver: Session, data: bytes) -> bytes:
+    """What arrives at the other end of a new stream that carries `data`."""
+
+    async def send() -> None:
+        stream = await sender.open_stream()
+        stream.write(data)
+        stream.send_eof()
+        await stream.drain()
+        assert await read_all(stream) == b""
+
+    sending = asyncio.create_task(send())
+    stream = await receiver.accept_stream()
+    arrived = await read_all(stream)
+    stream.send_eof()
+    await sending
+    return arrived
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Lets the loop turn until something has happened."""
+    while not condition():  # noqa: ASYNC110  # it may be anybody's, and has no event
+        await asyncio.sleep(0)
+
+
+async def begun(*tasks: asyncio.Task[Any]) -> None:
+    """Lets these tasks run until each waits."""
+    await asyncio.wait(tasks, timeout=0)
+
+
+# ---- sessions and streams ----
+
+
+def test_a_question_and_its_answer(run: Run[None], host: str) -> None:
+    async def main() -> None:
+        async with pair(host) as (mine, theirs):
+            assert (mine.peer_key, theirs.peer_key) == (theirs.endpoint.key, None)
+            assert theirs.address == mine.endpoint.address
+            stream = await mine.open_stream()
+            stream.write(b"question")
+            stream.send_eof()
+            heard = await theirs.accept_stream()
+            assert (heard.id, await read_all(heard)) == (stream.id, b"question")
+            heard.write(b"answer")
+            heard.send_eof()
+            assert await read_all(stream) == b"answer"
+
+    run(main())
+
+
+def test_streams_go_both_ways(run: Run[None], host: str) -> None:
+    async def main() -> None:
+        async with pair(host) as (mine, theirs):
+            assert await transfer(mine, theirs, b"there") == b"there"
+            assert await transfer(theirs, mine, b"and back") == b"and back"
+            assert await transfer(mine, theirs, b"") == b""
+
+    run(main())
+
+
+def test_64_mebibytes_arrive_as_they_were_sent(run: Run[None], host: str) -> None:
+    async def main() -> None:
+        block, times = Random(64).randbytes(MIB), 64
+        async with pair(host) as (mine, theirs):
+            sent, heard = sha256(), sha256()
+
+            async def send() -> None:
+                stream = await mine.open_stream()
+                for number in range(times):
+                    piece = number.to_bytes(8, "big") + block[8:]
+                    sent.update(piece)
+                    stream.write(piece)
+                    await stream.drain()
+                stream.send_eof()
+
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(send())
+                stream = await theirs.accept_stream()
+                size = 0
+                while data := await stream.read(256 * KIB):
+                    heard.update(data)
+                    size += len(data)
+            assert size == times * MIB
+            assert heard.digest() == sent.digest()
+
+    run(main())
+
+
+def test_many_streams_at_once(run: Run[None]) -> None:
+    async def main() -> None:
+        async with pair() as (mine, theirs):
+
+            async def ask(number: int) -> None:
+                stream = await mine.open_stream(priority=number % 8)
+                stream.write(number.to_bytes(4, "big") * (1 + number * 50))
+                stream.send_eof()
+                assert await read_all(stream) == number.to_bytes(4, "big")
+
+            async def answer(stream: Stream) -> None:
+                question = await read_all(stream)
+                assert len(question) == 4 * (1 + int.from_bytes(question[:4], "big") * 50)
+                stream.write(question[:4])
+                stream.send_eof()
+
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(500):
+                    tasks.create_task(ask(number))
+                for _ in range(500):
+                    tasks.create_task(answer(await theirs.accept_stream()))
+
+    run(main())
+
+
+def test_more_streams_than_are_allowed_wait_their_turn(run: Run[None]) -> None:
+    async def main() -> None:
+        async with pair(settings=Settings(max_streams=4)) as (mine, theirs):
+            open_at_once = 0
+
+            async def ask() -> None:
+                stream = await mine.open_stream()
+                stream.send_eof()
+                assert await read_all(stream) == b"!"
+
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(50):
+                    tasks.create_task(ask())
+                for _ in range(50):
+                    stream = await theirs.accept_stream()
+                    open_at_once = max(open_at_once, theirs.stats().streams)
+                    assert await read_all(stream) == b""
+                    stream.write(b"!")
+                    stream.send_eof()
+            assert 1 <= open_at_once <= 4
+
+    run(main())
+
+
+def test_many_sessions_at_once(run: Run[None]) -> None:
+    async def main() -> None:
+        async with node() as server, asyncio.TaskGroup() as tasks:
+
+            async def call(number: int) -> None:
+                async with await Endpoint.open(("127.0.0.1", 0)) as client:
+                    session = await client.connect(server.address, server.key)
+                    stream = await session.open_stream()
+                    stream.write(bytes([number]))
+                    stream.send_eof()
+                    assert await read_all(stream) == bytes([number])
+
+            async def echo(session: Session) -> None:
+                stream = await session.accept_stream()
+                stream.write(await read_all(stream))
+                stream.send_eof()
+                with pytest.raises(SessionClosed):
+                    await session.accept_stream()
+
+            for number in range(50):
+                tasks.create_task(call(number))
+            for _ in range(50):
+                tasks.create_task(echo(await server.accept()))
+
+    run(main())
+
+
+def test_readexactly_takes_what_it_was_told_or_says_what_is_missing(run: Run[None]) -> None:
+    async def main() -> None:
+        async with pair() as (mine, theirs):
+            stream = await mine.open_stream()
+            stream.write(bytes(range(100)) * 2_000)
+            stream.send_eof()
+            heard = await theirs.accept_stream()
+            assert await heard.readexactly(0) == b""
+            assert await heard.readexactly(150_000) == bytes(range(100)) * 1_500
+            with pytest.raises(asyncio.IncompleteReadError) as caught:
+                await heard.readexactly(50_001)
+            assert (len(caught.value.partial), caught.value.expected) == (50_000, 50_001)
+
+    run(main())
+
+
+def test_a_host_may_be_a_name(run: Run[None]) -> None:
+    async def main() -> None:
+        async with node() as server, await Endpoint.open(("127.0.0.1", 0)) as client:
+            await client.connect(("localhost", server.address[1]), server.key)
+
+    run(main())
+
+
+@ipv6
+def test_a_socket_for_both_ip_versions_takes_callers_of_both(run: Run[None]) -> None:
+    async def main() -> None:
+        async with node("::") as server:
+            for caller in ("127.0.0.1", "::1"):
+                async with await Endpoint.open((caller, 0)) as client:
+                    mine = await client.connect((caller, server.address[1]), server.key)
+                    theirs = await server.accept()
+                    assert theirs.address == client.address
+                    assert await transfer(mine, theirs, b"hello") == b"hello"
+
+    run(main())
+
+
+def test_a_secret_is_known_by_its_id(run: Run[None]) -> None:
+    async def main() -> None:
+        secret = Secret(b"invite-1", b"s" * 32)
+        async with node() as server, await Endpoint.open(("127.0.0.1", 0)) as client:
+            server.add_secret(secret)
+            await client.connect(server.address, server.key, secret=secret)
+            assert (await server.accept()).secret_id == secret.id
+
+    run(main())
+
+
+# ---- backpressure ----
+
+
+def test_drain_waits_while_the_reader_stalls(run: Run[None]) -> None:
+    async def main() -> None:
+        async with pair(settings=SMALL) as (mine, theirs):
+            stream = await mine.open_stream()
+            data = Random(1).randbytes(4 * MIB)
+            stream.write(data)
+            draining = asyncio.create_task(stream.drain())
+            heard = await theirs.accept_stream()
+            got = [await heard.readexactly(1)]
+            await until(lambda: theirs.stats().bytes_received > SMALL.stream_window)
+            await until(lambda: not mine.stats().in_flight)
+            assert not draining.done()
+            assert theirs.stats().bytes_received < MIB
+            stream.send_eof()
+            got.append(await read_all(heard))
+            await draining
+            assert b"".join(got) == data
+
+    run(main())
+
+
+def test_a_writer_that_is_cancelled_while_it_drains_leaves_a_working_stream(run: Run[None]) -> None:
+    async def main() -> None:
+        async with pair(settings=SMALL) as (mine, theirs):
+            stream = await mine.open_stream()
+            data = Random(2).randbytes(2 * MIB)
+            stream.write(data)
+            draining = asyncio.create_task(stream.drain())
+            await begun(draining)
+            draining.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await draining
+            stream.send_eof()
+            heard = await theirs.accept_stream()
+            assert await read_all(heard) == data
+
+    run(main())
+
+
+def test_what_is_written_may_be_any_buffer(run: Run[None]) -> None:
+    async def main() -> None:
+        async with pair() as (mine, theirs):
+            stream = await mine.open_stream()
+            for piece in (b"one ", bytearray(b"two "), memoryview(b"-three")[1:]):
+                stream.write(piece)
+            stream.send_eof()
+            assert await read_all(await theirs.accept_stream()) == b"one two three"
+
+    run(main())
+
+
+# ---- ends ----
+
+
+def test_closing_tells_the_other_side_code_and_reason(run: Run[None], host: str) -> None:
+    async def main() -> None:
+        async with pair(host) as (mine, theirs):
+            waiting = asyncio.create_task(theirs.accept_stream())
+            await mine.close(CODE, "that was all")
+            with pytest.raises(SessionClosed) as caught:
+                await waiting
+            assert (caught.value.code, caught.value.reason) == (CODE, "that was all")
+            assert mine.closed
+            assert theirs.closed
+            for session in (mine, theirs):
+                with pytest.raises(SessionClosed):
+                    await session.open_stream()
+                await session.close()  # again does nothing
+
+    run(main())
+
+
+def test_whoever_waits_when_the_session_ends_is_told(run: Run[None]) -> None:
+    async def main() -> None:
+        async with pair(settings=Settings(max_streams=1, stream_window=64 * KIB)) as (mine, theirs):
+            stream = await mine.open_stream()
+            stream.write(bytes(4 * MIB))
+            waiters = [
+                asyncio.create_task(waiter)
+                for waiter in (
+                    stream.drain(),
+                    stream.read(),
+                    mine.open_stream(),
+                    mine.accept_stream(),
+                    mine.receive_datagram(),
+                )
+            ]
+            await theirs.accept_stream()
+            await theirs.close(CODE, "enough")
+            for waiter in waiters:
+                with pytest.raises(SessionClosed) as caught:
+                    await waiter
+                assert caught.value.code == CODE
+            with pytest.raises(SessionClosed):
+                stream.write(b"more")
+            with pytest.raises(SessionClosed):
+                mine.send_datagram(b"more")
+
+    run(main())
+
+
+def test_closing_while_one_reads_ends_the_reading(run: Run[None]) -> None:
+    async def main() -> None:
+        async with pair() as (mine, _):
+            stream = await mine.open_stream()
+            reading = asyncio.create_task(stream.read())
+            await begun(reading)
+            await mine.close()
+            with pytest.raises(SessionClosed):
+                await reading
+
+    run(main())
+
+
+def test_closing_an_endpoint_ends_everything_on_it(run: Run[None]) -> None:
+    async def main() -> None:
+        async with node() as server:
+            client = await Endpoint.open(("127.0.0.1", 0))
+            mine = await client.connect(server.address, server.key)
+            theirs = await server.accept()
+            stream = await mine.open_stream()
+            waiters = [asyncio.create_task(w) for w in (stream.read(), client.accept())]
+            await begun(*waiters)
+            await client.close()
+            await client.close()
+            for waiter in waiters:
+                with pytest.raises(SessionClosed):
+                    await waiter
+            with pytest.raises(SessionClosed):
+                await theirs.accept_stream()
+            with pytest.raises(SessionClosed):
+                await client.connect(server.address, server.key)
+
+    run(main())
+
+
+def test_a_reset_is_told_with_its_code(run: Run[None]) -> None:
+    async def main() -> None:
+        async with pair() as (mine, theirs):
+            stream = await mine.open_stream()
+            stream.write(b"half of it")
+            heard = await theirs.accept_stream()
+            assert await heard.read() == b"half of it"
+            stream.reset(CODE)
+            with pytest.raises(StreamReset) as caught:
+                await heard.read()
+            assert caught.value.code == CODE
+            with pytest.raises(StreamReset):
+                await stream.read()
+            with pytest.raises(StreamReset):
+                stream.write(b"more")
+            assert await transfer(mine, theirs, b"others go on") == b"others go on"
+
+    run(main())
+
+
+def test_a_writer_learns_that_nobody_reads_any_more(run: Run[None]) -> None:
+    async def main() -> None:
+        async with pair(settings=SMALL) as (mine, theirs):
+            stream = await mine.open_stream()
+            stream.write(bytes(MIB))
+            draining = asyncio.create_task(stream.drain())
+            heard = await theirs.accept_stream()
+            assert await heard.read()
+            heard.reset(CODE)
+            with pytest.raises(StreamReset) as caught:
+                await draining
+            assert caught.value.code == CODE
+
+    run(main())
+
+
+def test_errors_of_streams_can_be_collected(run: Run[None]) -> None:
+    """What is left of a broken stream is garbage with a traceback in it, and a buffer in that."""
+
+    async def main() -> None:
+        async with pair(settings=SMALL) as (mine, theirs):
+
+            async def break_one() -> None:
+                stream = await mine.open_stream()
+                for _ in range(2):
+                    stream.write(memoryview(bytes(200 * KIB)))
+                heard = await theirs.accept_stream()
+                await heard.read()
+                heard.reset(CODE)
+                with pytest.raises(StreamReset):
+                    await stream.drain()
+                stream.reset()
+
+            for _ in range(20):
+                await break_one()
+            gc.collect()
+
+    run(main())
+
+
+def test_writing_behind_the_end_is_a_callers_mistake(run: Run[None]) -> None:
+    async def main() -> None:
+        async with pair() as (mine, _):
+            stream = await mine.open_stream()
+            stream.send_eof()
+            stream.send_eof()
+            with pytest.raises(LocalError):
+                stream.write(b"more")
+
+    run(main())
+
+
+def test_an_end_that_comes_long_after_the_last_bytes_is_an_end(run: Run[None]) -> None:
+    async def main() -> None:
+        async with pair() as (mine, theirs):
+            stream = await mine.open_stream()
+            stream.send_eof()
+            heard = await theirs.accept_stream()
+            assert await heard.read() == b""
+            heard.write(b"answer")
+            assert await stream.read() == b"answer"
+            reading = asyncio.create_task(stream.read())
+            await begun(reading)
+            heard.send_eof()
+            assert await reading == b""
+            assert await stream.read() == b""
+
+    run(main())
+
+
+# ---- failures ----
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_a_port_where_nothing_answers_is_named(run: Run[None]) -> None:
+    async def main() -> None:
+        port = free_port()
+        async with await Endpoint.open(("127.0.0.1", 0), settings=QUICK) as client:
+            with pytest.raises(DeadAddress, match=f"nothing answers at 127.0.0.1 port {port}"):
+                await client.connect(("127.0.0.1", port), STRANGER)
+
+    run(main())
+
+
+def test_a_host_that_nobody_knows_is_named(run: Run[None]) -> None:
+    async def main() -> None:
+        async with await Endpoint.open(("127.0.0.1", 0)) as client:
+            with pytest.raises(DeadAddress, match=r"no-such-host\.invalid"):
+                await client.connect(("no-such-host.invalid", 7433), STRANGER)
+
+    run(main())
+
+
+def test_a_wrong_key_is_named(run: Run[None], host: str) -> None:
+    async def main() -> None:
+        async with node(host) as server, await Endpoint.open((host, 0), settings=QUICK) as client:
+            with pytest.raises(WrongKey):
+                await client.connect(server.address, STRANGER)
+            await client.connect(server.address, server.key)
+
+    run(main())
+
+
+def test_another_version_is_named(run: Run[None]) -> None:
+    """A node of the future answers INIT with the versions that it speaks."""
+
+    def answer(node: socket.socket) -> None:
+        data, source = node.recvfrom(2_000)
+        session = int.from_bytes(data[20:24], "big")
+        if data[0] == INIT:
+            node.sendto(datagram(VERSION, data[28:36] + b"\2", session=session), source)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("127.0.0.1", 0))
+            loop.add_reader(other, answer, other)
+            async with await Endpoint.open(("127.0.0.1", 0), settings=QUICK) as client:
+                with pytest.raises(IncompatibleVersion):
+                    await client.connect(other.getsockname(), STRANGER)
+            loop.remove_reader(other)
+
+    run(main())
+
+
+def test_a_port_that_is_taken_is_named(run: Run[None]) -> None:
+    async def main() -> None:
+        async with node() as server:
+            with pytest.raises(RepramError, match=f"port {server.address[1]}") as caught:
+                await Endpoint.open(server.address)
+            assert "Another program" in caught.value.hint
+
+    run(main())
+
+
+@pytest.mark.parametrize("sent", [0, 1])
+def test_a_cancelled_call_leaves_nothing(run: Run[None], sent: int) -> None:
+    async def main() -> None:
+        async with await Endpoint.open(("127.0.0.1", 0)) as client:
+            calling = asyncio.create_task(client.connect(("127.0.0.1", free_port()), STRANGER))
+            await until(lambda: client.core.counters()["datagrams_out"] >= sent)
+            calling.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await calling
+            assert client.core.counters()["sessions"] == 0
+
+    run(main())
+
+
+def test_cancelled_waiters_do_not_take_what_comes_for_others(run: Run[None]) -> None:
+    async def main() -> None:
+        async with node() as server, await Endpoint.open(("127.0.0.1", 0)) as client:
+            for _ in range(3):
+                waiting = asyncio.create_task(server.accept())
+                await begun(waiting)
+                waiting.cancel()
+            mine = await client.connect(server.address, server.key)
+            theirs = await server.accept()
+            for _ in range(3):
+                waiter = asyncio.create_task(theirs.accept_stream())
+                await begun(waiter)
+                waiter.cancel()
+            stream = await mine.open_stream()
+            stream.write(b"first")
+            heard = await theirs.accept_stream()
+            reading = asyncio.create_task(heard.read())
+            assert await reading == b"first"
+            reading = asyncio.create_task(heard.read())
+            await begun(reading)
+            reading.cancel()
+            stream.write(b"second")
+            assert await heard.read() == b"second"
+
+    run(main())
+
+
+# ---- nothing is left ----
+
+
+def test_no_task_and_no_warning_is_left(run: Run[None]) -> None:
+    async def main() -> None:
+        before = asyncio.all_tasks()
+        async with pair() as (mine, theirs):
+            assert await transfer(mine, theirs, bytes(MIB)) == bytes(MIB)
+            assert asyncio.all_tasks() <= before
+        assert asyncio.all_tasks() <= before
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(main())
+        gc.collect()
+
+
+def test_streams_that_are_over_are_forgotten(run: Run[None]) -> None:
+    async def main() -> None:
+        async with pair() as (mine, theirs):
+            for _ in range(100):
+                assert await transfer(mine, theirs, b"x") == b"x"
+            assert not mine._streams
+            assert not theirs._streams
+            await transfer(mine, theirs, b"x")
+            assert theirs.stats().streams <= 2
+
+    run(main())
+
+
+def test_sessions_that_are_over_are_forgotten(run: Run[None]) -> None:
+    async def main() -> None:
+        async with node() as server, await Endpoint.open(("127.0.0.1", 0)) as client:
+            for _ in range(20):
+                mine = await client.connect(server.address, server.key)
+                theirs = await server.accept()
+                await mine.close()
+                with pytest.raises(SessionClosed):
+                    await theirs.accept_stream()
+            assert not client._sessions
+            assert not server._sessions
+
+    run(main())
+
+
+def test_garbage_from_strangers_disturbs_nobody(run: Run[None]) -> None:
+    async def main() -> None:
+        random = Random(7)
+        async with pair() as (mine, theirs):
+            loop = asyncio.get_running_loop()
+            noise, _ = await loop.create_datagram_endpoint(
+                asyncio.DatagramProtocol, remote_addr=theirs.endpoint.address
+            )
+            for _ in range(200):
+                noise.sendto(random.randbytes(random.randrange(1, 1_400)))
+                noise.sendto(
+                    datagram(random.randrange(9), random.randbytes(random.randrange(1_300)))
+                )
+            assert await transfer(mine, theirs, bytes(MIB)) == bytes(MIB)
+            noise.close()
+
+    run(main())
+
+
+def test_time_goes_on_without_datagrams(run: Run[None]) -> None:
+    """The timer's descriptor alone wakes an endpoint: a session that hears nothing ends in time."""
+
+    async def main() -> None:
+        async with pair(settings=Settings(idle_timeout=0.3)) as (mine, theirs):
+            for session in (mine, theirs):
+                with pytest.raises(SessionClosed, match="nothing was heard"):
+                    await asyncio.wait_for(session.accept_stream(), 5)
+
+    run(main())
