@@ -75,7 +75,7 @@ def run(
     streams: Annotated[int, typer.Option(min=1, max=256, help="Streams at once.")] = 1,
     suite: Annotated[SuiteName, typer.Option(help="How packets are sealed.")] = "auto",
     controller: Annotated[
-        Literal["cubic"], typer.Option("--cc", help="How the window is controlled.")
+        Literal["cubic", "bbr"], typer.Option("--cc", help="How the window is controlled.")
     ] = "cubic",
     loop: Loop = "uvloop",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON objects.")] = False,

@@ -13,6 +13,8 @@ typedef struct {
     uint64_t sent_time; /* of the newest packet newly acknowledged */
     uint64_t rtt, rtt_min, rtt_smoothed;
     uint64_t largest_acked, next_number; /* packet numbers: rounds are counted by them */
+    uint64_t delivered, prior_delivered; /* bytes in all: now, and when that newest packet left */
+    uint64_t rate;                       /* bytes a second between the two; 0 = no sample */
     bool app_limited;                    /* the window was not what held the sender back */
 } rp_cc_ack;
 
@@ -29,6 +31,22 @@ typedef struct {
     double undo_window_max;
 } rp_cubic;
 
+typedef enum { RP_BBR_STARTUP, RP_BBR_DRAIN, RP_BBR_PROBE_BANDWIDTH, RP_BBR_PROBE_RTT } rp_bbr_state;
+
+typedef struct {
+    rp_bbr_state state;
+    double pacing_gain, window_gain;
+    uint64_t best[2];                 /* bandwidth, bytes a second: the last rounds, and those before */
+    uint64_t rtt, rtt_at, rtt_recent; /* the least, when it was seen, the newest */
+    uint64_t round_delivered, rounds, round_lost;
+    uint64_t full_bandwidth;
+    uint32_t full_rounds, cycle;
+    uint64_t cycle_at, probe_until;
+    uint64_t lump_start, lump_acked, lump[2];
+    uint64_t high, reduced_at; /* bytes that met congestion */
+    bool full, new_round, rtt_expired, collapsed;
+} rp_bbr;
+
 typedef struct rp_cc_table rp_cc_table;
 
 typedef struct {
@@ -36,6 +54,7 @@ typedef struct {
     uint64_t mtu;
     union {
         rp_cubic cubic;
+        rp_bbr bbr;
     };
 } rp_cc;
 
@@ -52,7 +71,7 @@ struct rp_cc_table {
     uint64_t (*rate)(const rp_cc *cc, uint64_t rtt_smoothed); /* bytes a second, to pace at */
 };
 
-extern const rp_cc_table rp_cc_cubic;
+extern const rp_cc_table rp_cc_cubic, rp_cc_bbr;
 
 void rp_cc_init(rp_cc *cc, uint8_t controller, uint64_t mtu, uint64_t now);
 

@@ -145,10 +145,3 @@ static uint64_t rate(const rp_cc *cc, uint64_t rtt_smoothed) {
 }
 
 const rp_cc_table rp_cc_cubic = {"cubic", init, acked, lost, persistent, undo, window, rate};
-
-void rp_cc_init(rp_cc *cc, uint8_t controller, uint64_t mtu, uint64_t now) {
-    (void)controller; /* one so far */
-    cc->table = &rp_cc_cubic;
-    cc->mtu = mtu;
-    cc->table->init(cc, now);
-}

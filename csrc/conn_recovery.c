@@ -61,6 +61,7 @@ typedef struct {
     uint64_t newest, newest_sent; /* the largest number newly acknowledged, and when it left */
     uint64_t ecn_packets;         /* newly acknowledged ones that left with a mark */
     bool any, newest_eliciting;
+    rp_sent_packet newest_packet; /* as it left */
 } rp_ack_result;
 
 static void spurious(rp_conn *c, uint64_t number, const rp_sent_packet *packet, uint64_t largest,
@@ -85,7 +86,7 @@ static void packet_acked(rp_conn *c, uint64_t number, rp_sent_packet *packet, ui
             result->newest = number;
             result->newest_sent = packet->time;
             result->newest_eliciting = packet->eliciting;
-            result->cc.app_limited = packet->app_limited;
+            result->newest_packet = *packet;
         }
         result->any = true;
     } else {
@@ -110,6 +111,21 @@ static void range_acked(rp_conn *c, uint64_t low, uint64_t high, uint64_t larges
             packet_acked(c, number, packet, largest, result, now);
         if (number <= low) return;
     }
+}
+
+/* Bytes a second between the sending of the newest packet acknowledged and now: whichever took longer,
+ * sending those bytes or having them acknowledged (draft-cheng-iccrg-delivery-rate-estimation). */
+static void sample_rate(rp_conn *c, rp_ack_result *result, uint64_t now) {
+    enum { SECOND = 1000000 };
+    const rp_sent_packet *packet = &result->newest_packet;
+    c->delivered_time = now;
+    c->first_sent_time = packet->time;
+    uint64_t sending = packet->time - packet->first_sent_time, acking = now - packet->delivered_time;
+    uint64_t took = sending > acking ? sending : acking;
+    result->cc.app_limited = packet->app_limited;
+    result->cc.delivered = c->delivered;
+    result->cc.prior_delivered = packet->delivered;
+    result->cc.rate = took ? (c->delivered - packet->delivered) * SECOND / took : 0;
 }
 
 /* Marks count as congestion; a path that loses or invents them is not trusted with them (RFC 9000, 13.4.2).
@@ -148,6 +164,7 @@ int rp_conn_acked(rp_conn *c, const rp_frame *ack, uint64_t now) {
         if (result.newest == ack->ack_largest && result.newest_eliciting)
             rp_loss_sample(&c->loss, now - result.newest_sent, ack->ack_delay, RP_MAX_ACK_DELAY, now);
         c->loss.pto_count = 0;
+        sample_rate(c, &result, now);
         result.cc.sent_time = result.newest_sent;
         result.cc.rtt = c->loss.latest;
         result.cc.rtt_min = c->loss.minimum;

@@ -17,7 +17,8 @@ static bool config_valid(const rp_config *config) {
            config->arena_bytes >= 16 * RP_PAGE_SIZE && config->stream_window >= RP_PAGE_SIZE &&
            config->stream_window <= RP_MAX_STREAM_WINDOW && config->session_window >= config->stream_window &&
            (config->suites & RP_SUITE_XCHACHA20) && config->first_packet <= RP_VARINT_MAX / 2 &&
-           config->max_secrets && config->rekey_packets && config->rekey_packets < RP_EPOCH_HARD_LIMIT;
+           config->max_secrets && config->rekey_packets && config->rekey_packets < RP_EPOCH_HARD_LIMIT &&
+           config->controller <= RP_CC_BBR;
 }
 
 /* Frame records and blocks in proportion to the data that can be in flight. */

@@ -121,6 +121,7 @@ typedef struct {
 } rp_config;
 
 #define RP_CC_CUBIC 0
+#define RP_CC_BBR 1
 
 typedef struct rp_core rp_core;
 

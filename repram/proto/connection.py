@@ -50,7 +50,7 @@ _ADDRESSES: Final = 4096  # packed ones that are kept
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
-CONTROLLERS: Final = ("cubic",)
+CONTROLLERS: Final = ("cubic", "bbr")
 
 
 class EventKind(IntEnum):

@@ -8,7 +8,7 @@ static uint8_t byte_at(int side, uint64_t stream, uint64_t offset) {
     return (uint8_t)(offset * 7 + offset / 239 + stream * 13 + (uint64_t)side * 101);
 }
 
-uint64_t flow_write(pair *p, int side, uint64_t stream, uint64_t offset, uint64_t size, bool fin) {
+int64_t flow_write(pair *p, int side, uint64_t stream, uint64_t offset, uint64_t size, bool fin) {
     static uint8_t bytes[PIECE];
     uint64_t done = 0;
     do {
@@ -16,28 +16,30 @@ uint64_t flow_write(pair *p, int side, uint64_t stream, uint64_t offset, uint64_
         for (size_t i = 0; i < piece; i++) bytes[i] = byte_at(side, stream, offset + done + i);
         bool last = done + piece == size;
         int64_t taken = rp_stream_write(p->core[side], p->handle[side], stream, bytes, piece, fin && last);
-        CHECK(taken >= 0 && (size_t)taken <= piece);
+        if (taken < 0) return taken;
+        CHECK((size_t)taken <= piece);
         done += (uint64_t)taken;
         if ((size_t)taken < piece) break;
     } while (done < size);
-    return done;
+    return (int64_t)done;
 }
 
-uint64_t flow_read(pair *p, int side, uint64_t stream, uint64_t offset, uint64_t most, bool *fin) {
+int64_t flow_read(pair *p, int side, uint64_t stream, uint64_t offset, uint64_t most, bool *fin) {
     static uint8_t bytes[PIECE];
     uint64_t done = 0;
     int end = 0;
     while (!end && done < most) {
         size_t piece = most - done < PIECE ? (size_t)(most - done) : PIECE;
         int64_t got = rp_stream_read(p->core[side], p->handle[side], stream, bytes, piece, &end);
-        CHECK(got >= 0 && (size_t)got <= piece);
+        if (got < 0) return got;
+        CHECK((size_t)got <= piece);
         for (int64_t i = 0; i < got; i++)
             CHECK_EQUAL(bytes[i], byte_at(!side, stream, offset + done + (uint64_t)i));
         done += (uint64_t)got;
         if (!got) break;
     }
     *fin = end;
-    return done;
+    return (int64_t)done;
 }
 
 /* ---- flows that run by themselves ---- */
@@ -54,15 +56,18 @@ static flow *find(uint64_t stream) {
 static void push(pair *p, int side, flow *f) {
     if (f->ended[side]) return;
     uint64_t left = f->total[side] - f->written[side];
-    uint64_t taken = flow_write(p, side, f->stream, f->written[side], left, true);
-    f->written[side] += taken;
-    f->ended[side] = taken == left;
+    int64_t taken = flow_write(p, side, f->stream, f->written[side], left, true);
+    CHECK(taken >= 0);
+    f->written[side] += (uint64_t)taken;
+    f->ended[side] = (uint64_t)taken == left;
 }
 
 static void pull(pair *p, int side, flow *f) {
     bool fin = false;
     if (f->finished[side]) return;
-    f->read[side] += flow_read(p, side, f->stream, f->read[side], UINT64_MAX, &fin);
+    int64_t got = flow_read(p, side, f->stream, f->read[side], UINT64_MAX, &fin);
+    CHECK(got >= 0);
+    f->read[side] += (uint64_t)got;
     if (!fin) return;
     f->finished[side] = true;
     CHECK_EQUAL(f->read[side], f->total[!side]);

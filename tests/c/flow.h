@@ -4,9 +4,9 @@
 
 #include "pair.h"
 
-/* Moves as much as the core takes or has; returns how much that was. */
-uint64_t flow_write(pair *p, int side, uint64_t stream, uint64_t offset, uint64_t size, bool fin);
-uint64_t flow_read(pair *p, int side, uint64_t stream, uint64_t offset, uint64_t most, bool *fin);
+/* Moves as much as the core takes or has; returns how much that was, or the core's refusal. */
+int64_t flow_write(pair *p, int side, uint64_t stream, uint64_t offset, uint64_t size, bool fin);
+int64_t flow_read(pair *p, int side, uint64_t stream, uint64_t offset, uint64_t most, bool *fin);
 
 /* A stream that one side opens, and how many bytes each of the two writes before it ends its side. */
 typedef struct {

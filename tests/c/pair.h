@@ -35,7 +35,8 @@ struct pair {
 
     uint16_t line[2][PAIR_LINE], waiting[2]; /* places in `slots`, those that wait first */
 
-    rp_event events[2][PAIR_EVENTS]; /* those not yet asked for; from here on nothing is cleared at the start */
+    rp_event events[2]
+                   [PAIR_EVENTS]; /* those not yet asked for; from here on nothing is cleared at the start */
     pair_datagram slots[2][PAIR_LINE]; /* towards each side */
 };
 
@@ -75,6 +76,6 @@ uint64_t pair_refused(const pair *p, int side);
 /* A table whose sealing can be bent: while `pair_says` holds a text, that is what packets carry. */
 const rp_sodium *pair_sodium(const rp_sodium *sodium);
 /* One authentic packet with these frames, and padding behind them, stands on the line afterwards. */
-void pair_say(pair *p, int from, const uint8_t *frames, size_t size);
+bool pair_say(pair *p, int from, const uint8_t *frames, size_t size); /* false: no session */
 
 #endif

@@ -267,10 +267,11 @@ static void credit_that_runs_out_is_granted_anew(void) {
 static void a_reader_who_stalls_stops_the_writer(void) {
     pair_start(&p, sodium, small_windows);
     pair_open(&p);
-    uint64_t id = (uint64_t)rp_stream_open(p.core[CLIENT], p.handle[CLIENT], 0), written = 0, taken;
+    uint64_t id = (uint64_t)rp_stream_open(p.core[CLIENT], p.handle[CLIENT], 0), written = 0;
+    int64_t taken = 0;
     for (int i = 0; i < 50; i++) {
         taken = flow_write(&p, CLIENT, id, written, 50000, false);
-        written += taken;
+        written += (uint64_t)taken;
         pair_run(&p, SECOND / 5);
     }
     CHECK_EQUAL(taken, 0);
@@ -281,7 +282,7 @@ static void a_reader_who_stalls_stops_the_writer(void) {
     CHECK_EQUAL(flow_read(&p, SERVER, id, 0, UINT64_MAX, &fin), 32768);
     p.event_count[CLIENT] = 0;
     for (uint64_t offset = 32768; offset < written; pair_run(&p, SECOND / 5))
-        offset += flow_read(&p, SERVER, id, offset, UINT64_MAX, &fin);
+        offset += (uint64_t)flow_read(&p, SERVER, id, offset, UINT64_MAX, &fin);
     CHECK(pair_event(&p, CLIENT, RP_EVENT_WRITABLE, &event));
     close_and_check();
 }

@@ -314,7 +314,7 @@ static void says_and_is_cut_off(int from, const uint8_t *frames, size_t size, ui
     int64_t bystander[2];
     rp_stats stats;
     open_two_sessions(bystander);
-    pair_say(&p, from, frames, size);
+    CHECK(pair_say(&p, from, frames, size));
     pair_run(&p, 5 * SECOND);
     CHECK(pair_event(&p, !from, RP_EVENT_CLOSED, &event));
     CHECK_EQUAL(event.cause, RP_CLOSED_PROTOCOL);
@@ -421,7 +421,7 @@ static void what_is_odd_but_allowed_is_borne(void) {
         pair_open(&p);
         p.passes = only_towards_the_other;
         deaf = from;
-        pair_say(&p, from, frames, size);
+        CHECK(pair_say(&p, from, frames, size));
         pair_run(&p, SECOND / 2);
         CHECK(pair_stats(&p, !from).packets_received > 2);
         CHECK(pair_stats(&p, !from).established);

@@ -56,7 +56,8 @@ static void a_writer_that_found_no_page_is_told_when_there_is_one(void) {
     uint64_t modest = (uint64_t)rp_stream_open(p.core[CLIENT], p.handle[CLIENT], 4);
     CHECK_EQUAL(flow_write(&p, CLIENT, greedy, 0, 1 << 20, false), 8 * PAGE);
     CHECK_EQUAL(flow_write(&p, CLIENT, modest, 0, 10, false), 0);
-    for (uint64_t read = 0; read < 8 * PAGE; read += flow_read(&p, SERVER, greedy, read, UINT64_MAX, &fin))
+    for (uint64_t read = 0; read < 8 * PAGE;
+         read += (uint64_t)flow_read(&p, SERVER, greedy, read, UINT64_MAX, &fin))
         pair_run(&p, SECOND / 10);
     pair_run(&p, SECOND);
     bool told = false;

@@ -19,13 +19,9 @@ static uint64_t first_that_is(uint8_t value, uint64_t from) {
     return found ? (uint64_t)(found - model) : DOMAIN;
 }
 
-static uint64_t end_of(uint64_t from) {
-    return first_that_is(0, from);
-}
+static uint64_t end_of(uint64_t from) { return first_that_is(0, from); }
 
-static uint64_t next_from(uint64_t from) {
-    return first_that_is(1, from);
-}
+static uint64_t next_from(uint64_t from) { return first_that_is(1, from); }
 
 static void matches_the_model(void) {
     const rp_range *items = rp_ranges_items(&set);

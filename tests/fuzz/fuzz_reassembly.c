@@ -39,7 +39,8 @@ static int expected(uint64_t end, bool fin) {
 
 static void receive(uint64_t offset, size_t size, bool fin) {
     uint64_t end = offset + size;
-    int code = rp_stream_receive(&s, &arena, offset, content + offset, size, fin), verdict = expected(end, fin);
+    int code = rp_stream_receive(&s, &arena, offset, content + offset, size, fin),
+        verdict = expected(end, fin);
     CHECK(code == verdict || (code == RP_E_MEMORY && !verdict && !over));
     if (code) return;
     if (s.in_reset) return;

@@ -27,9 +27,7 @@ static inline uint64_t input_number(input *in, size_t bytes) {
     return value;
 }
 
-static inline uint8_t input_byte(input *in) {
-    return (uint8_t)input_number(in, 1);
-}
+static inline uint8_t input_byte(input *in) { return (uint8_t)input_number(in, 1); }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

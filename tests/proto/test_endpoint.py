@@ -3,137 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
-import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
-from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
-from nacl.bindings import crypto_sign_seed_keypair
 
 from repram.errors import (
     DeadAddress,
     IncompatibleVersion,
-    LocalError,
     RepramError,
     SessionClosed,
-    StreamReset,
     WrongKey,
 )
 from repram.proto.connection import Secret, Settings
 from repram.proto.endpoint import Endpoint, Session, Stream
 from tests.conftest import Run
 from tests.proto.by_hand import INIT, VERSION, datagram
+from tests.proto.live import (
+    KIB,
+    MIB,
+    SMALL,
+    STRANGER,
+    begun,
+    ipv6,
+    node,
+    pair,
+    read_all,
+    transfer,
+    until,
+)
 
-KIB, MIB = 1 << 10, 1 << 20
-IDENTITY = b"i" * 32
-STRANGER = crypto_sign_seed_keypair(b"another seed, another key......!")[0]
 QUICK = Settings(handshake_timeout=0.5)
-SMALL = Settings(stream_window=64 * KIB, session_window=128 * KIB)
-CODE = 0x1234
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
-
-
-@pytest.fixture
-def nothing_is_left() -> Iterator[None]:
-    """Every socket and timer that a test opened is closed when it ends."""
-    before = descriptors()
-    yield
-    gc.collect()
-    assert descriptors() <= before
-
-
-def descriptors() -> set[str]:
-    """What is open of the kinds that an endpoint opens; a loop keeps others of its own."""
-    found = set()
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # that of the listing itself
-            found.add(str(link.readlink()))
-    return {name for name in found if name.startswith(("socket:", "anon_inode:[timerfd]"))}
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
-
-
-@pytest.fixture(params=["127.0.0.1", pytest.param("::1", marks=ipv6)])
-def host(request: pytest.FixtureRequest) -> str:
-    found: str = request.param
-    return found
-
-
-@asynccontextmanager
-async def node(host: str = "127.0.0.1", settings: Settings = Settings()) -> AsyncIterator[Endpoint]:
-    async with await Endpoint.open(
-        (host, 0), identity=IDENTITY, listen=True, settings=settings
-    ) as it:
-        yield it
-
-
-@asynccontextmanager
-async def pair(
-    host: str = "127.0.0.1",
-    settings: Settings = Settings(),
-) -> AsyncIterator[tuple[Session, Session]]:
-    """Both ends of a session between two endpoints."""
-    async with (
-        node(host, settings) as server,
-        await Endpoint.open((host, 0), settings=settings) as client,
-    ):
-        accepting = asyncio.create_task(server.accept())
-        mine = await client.connect(server.address, server.key)
-        yield mine, await accepting
-
-
-async def read_all(stream: Stream) -> bytes:
-    """Everything up to the end."""
-    parts = []
-    while data := await stream.read():
-        parts.append(data)
-    return b"".join(parts)
-
-
-async def transfer(sender: Session, receiver: Session, data: bytes) -> bytes:
-    """What arrives at the other end of a new stream that carries `data`."""
-
-    async def send() -> None:
-        stream = await sender.open_stream()
-        stream.write(data)
-        stream.send_eof()
-        await stream.drain()
-        assert await read_all(stream) == b""
-
-    sending = asyncio.create_task(send())
-    stream = await receiver.accept_stream()
-    arrived = await read_all(stream)
-    stream.send_eof()
-    await sending
-    return arrived
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Lets the loop turn until something has happened."""
-    while not condition():  # noqa: ASYNC110  # it may be anybody's, and has no event
-        await asyncio.sleep(0)
-
-
-async def begun(*tasks: asyncio.Task[Any]) -> None:
-    """Lets these tasks run until each waits."""
-    await asyncio.wait(tasks, timeout=0)
 
 
 # ---- sessions and streams ----
@@ -373,181 +276,6 @@ def test_what_is_written_may_be_any_buffer(run: Run[None]) -> None:
     run(main())
 
 
-# ---- ends ----
-
-
-def test_closing_tells_the_other_side_code_and_reason(run: Run[None], host: str) -> None:
-    async def main() -> None:
-        async with pair(host) as (mine, theirs):
-            waiting = asyncio.create_task(theirs.accept_stream())
-            await mine.close(CODE, "that was all")
-            with pytest.raises(SessionClosed) as caught:
-                await waiting
-            assert (caught.value.code, caught.value.reason) == (CODE, "that was all")
-            assert mine.closed
-            assert theirs.closed
-            for session in (mine, theirs):
-                with pytest.raises(SessionClosed):
-                    await session.open_stream()
-                await session.close()  # again does nothing
-
-    run(main())
-
-
-def test_whoever_waits_when_the_session_ends_is_told(run: Run[None]) -> None:
-    async def main() -> None:
-        async with pair(settings=Settings(max_streams=1, stream_window=64 * KIB)) as (mine, theirs):
-            stream = await mine.open_stream()
-            stream.write(bytes(4 * MIB))
-            waiters = [
-                asyncio.create_task(waiter)
-                for waiter in (
-                    stream.drain(),
-                    stream.read(),
-                    mine.open_stream(),
-                    mine.accept_stream(),
-                    mine.receive_datagram(),
-                )
-            ]
-            await theirs.accept_stream()
-            await theirs.close(CODE, "enough")
-            for waiter in waiters:
-                with pytest.raises(SessionClosed) as caught:
-                    await waiter
-                assert caught.value.code == CODE
-            with pytest.raises(SessionClosed):
-                stream.write(b"more")
-            with pytest.raises(SessionClosed):
-                mine.send_datagram(b"more")
-
-    run(main())
-
-
-def test_closing_while_one_reads_ends_the_reading(run: Run[None]) -> None:
-    async def main() -> None:
-        async with pair() as (mine, _):
-            stream = await mine.open_stream()
-            reading = asyncio.create_task(stream.read())
-            await begun(reading)
-            await mine.close()
-            with pytest.raises(SessionClosed):
-                await reading
-
-    run(main())
-
-
-def test_closing_an_endpoint_ends_everything_on_it(run: Run[None]) -> None:
-    async def main() -> None:
-        async with node() as server:
-            client = await Endpoint.open(("127.0.0.1", 0))
-            mine = await client.connect(server.address, server.key)
-            theirs = await server.accept()
-            stream = await mine.open_stream()
-            waiters = [asyncio.create_task(w) for w in (stream.read(), client.accept())]
-            await begun(*waiters)
-            await client.close()
-            await client.close()
-            for waiter in waiters:
-                with pytest.raises(SessionClosed):
-                    await waiter
-            with pytest.raises(SessionClosed):
-                await theirs.accept_stream()
-            with pytest.raises(SessionClosed):
-                await client.connect(server.address, server.key)
-
-    run(main())
-
-
-def test_a_reset_is_told_with_its_code(run: Run[None]) -> None:
-    async def main() -> None:
-        async with pair() as (mine, theirs):
-            stream = await mine.open_stream()
-            stream.write(b"half of it")
-            heard = await theirs.accept_stream()
-            assert await heard.read() == b"half of it"
-            stream.reset(CODE)
-            with pytest.raises(StreamReset) as caught:
-                await heard.read()
-            assert caught.value.code == CODE
-            with pytest.raises(StreamReset):
-                await stream.read()
-            with pytest.raises(StreamReset):
-                stream.write(b"more")
-            assert await transfer(mine, theirs, b"others go on") == b"others go on"
-
-    run(main())
-
-
-def test_a_writer_learns_that_nobody_reads_any_more(run: Run[None]) -> None:
-    async def main() -> None:
-        async with pair(settings=SMALL) as (mine, theirs):
-            stream = await mine.open_stream()
-            stream.write(bytes(MIB))
-            draining = asyncio.create_task(stream.drain())
-            heard = await theirs.accept_stream()
-            assert await heard.read()
-            heard.reset(CODE)
-            with pytest.raises(StreamReset) as caught:
-                await draining
-            assert caught.value.code == CODE
-
-    run(main())
-
-
-def test_errors_of_streams_can_be_collected(run: Run[None]) -> None:
-    """What is left of a broken stream is garbage with a traceback in it, and a buffer in that."""
-
-    async def main() -> None:
-        async with pair(settings=SMALL) as (mine, theirs):
-
-            async def break_one() -> None:
-                stream = await mine.open_stream()
-                for _ in range(2):
-                    stream.write(memoryview(bytes(200 * KIB)))
-                heard = await theirs.accept_stream()
-                await heard.read()
-                heard.reset(CODE)
-                with pytest.raises(StreamReset):
-                    await stream.drain()
-                stream.reset()
-
-            for _ in range(20):
-                await break_one()
-            gc.collect()
-
-    run(main())
-
-
-def test_writing_behind_the_end_is_a_callers_mistake(run: Run[None]) -> None:
-    async def main() -> None:
-        async with pair() as (mine, _):
-            stream = await mine.open_stream()
-            stream.send_eof()
-            stream.send_eof()
-            with pytest.raises(LocalError):
-                stream.write(b"more")
-
-    run(main())
-
-
-def test_an_end_that_comes_long_after_the_last_bytes_is_an_end(run: Run[None]) -> None:
-    async def main() -> None:
-        async with pair() as (mine, theirs):
-            stream = await mine.open_stream()
-            stream.send_eof()
-            heard = await theirs.accept_stream()
-            assert await heard.read() == b""
-            heard.write(b"answer")
-            assert await stream.read() == b"answer"
-            reading = asyncio.create_task(stream.read())
-            await begun(reading)
-            heard.send_eof()
-            assert await reading == b""
-            assert await stream.read() == b""
-
-    run(main())
-
-
 # ---- failures ----
 
 
@@ -656,81 +384,5 @@ def test_cancelled_waiters_do_not_take_what_comes_for_others(run: Run[None]) -> 
             reading.cancel()
             stream.write(b"second")
             assert await heard.read() == b"second"
-
-    run(main())
-
-
-# ---- nothing is left ----
-
-
-def test_no_task_and_no_warning_is_left(run: Run[None]) -> None:
-    async def main() -> None:
-        before = asyncio.all_tasks()
-        async with pair() as (mine, theirs):
-            assert await transfer(mine, theirs, bytes(MIB)) == bytes(MIB)
-            assert asyncio.all_tasks() <= before
-        assert asyncio.all_tasks() <= before
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        run(main())
-        gc.collect()
-
-
-def test_streams_that_are_over_are_forgotten(run: Run[None]) -> None:
-    async def main() -> None:
-        async with pair() as (mine, theirs):
-            for _ in range(100):
-                assert await transfer(mine, theirs, b"x") == b"x"
-            assert not mine._streams
-            assert not theirs._streams
-            await transfer(mine, theirs, b"x")
-            assert theirs.stats().streams <= 2
-
-    run(main())
-
-
-def test_sessions_that_are_over_are_forgotten(run: Run[None]) -> None:
-    async def main() -> None:
-        async with node() as server, await Endpoint.open(("127.0.0.1", 0)) as client:
-            for _ in range(20):
-                mine = await client.connect(server.address, server.key)
-                theirs = await server.accept()
-                await mine.close()
-                with pytest.raises(SessionClosed):
-                    await theirs.accept_stream()
-            assert not client._sessions
-            assert not server._sessions
-
-    run(main())
-
-
-def test_garbage_from_strangers_disturbs_nobody(run: Run[None]) -> None:
-    async def main() -> None:
-        random = Random(7)
-        async with pair() as (mine, theirs):
-            loop = asyncio.get_running_loop()
-            noise, _ = await loop.create_datagram_endpoint(
-                asyncio.DatagramProtocol, remote_addr=theirs.endpoint.address
-            )
-            for _ in range(200):
-                noise.sendto(random.randbytes(random.randrange(1, 1_400)))
-                noise.sendto(
-                    datagram(random.randrange(9), random.randbytes(random.randrange(1_300)))
-                )
-            assert await transfer(mine, theirs, bytes(MIB)) == bytes(MIB)
-            noise.close()
-
-    run(main())
-
-
-def test_time_goes_on_without_datagrams(run: Run[None]) -> None:
-    """The timer's descriptor alone wakes an endpoint: a session that hears nothing ends in time."""
-
-    async def main() -> None:
-        async with pair(settings=Settings(idle_timeout=0.3)) as (mine, theirs):
-            for session in (mine, theirs):
-                with pytest.raises(SessionClosed, match="nothing was heard"):
-                    await asyncio.wait_for(session.accept_stream(), 5)
 
     run(main())

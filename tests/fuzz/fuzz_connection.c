@@ -1,0 +1,345 @@
+/* Two cores and a line between them: the input says what applications do, which datagrams arrive and
+ * when, which are lost, doubled, bent or come again. Whatever happens, what is read is what was
+ * written; afterwards, when the line is good, everything arrives; and in the end nothing is kept. */
+#include "check.h"
+#include "flow.h"
+#include "input.h"
+#include "sodium_table.h"
+
+enum { KINDS = 4, STREAMS = 24, OLD = 16, MOST_OPERATIONS = 400, MOST_WRITTEN = 60000 };
+
+/* ---- what is known of a stream, by side ---- */
+
+typedef struct {
+    uint64_t id;
+    uint64_t written[2], read[2];
+    bool ended[2], reset[2], stopped[2], finished[2];
+} stream;
+
+static pair pairs[KINDS], *p;
+static stream streams[STREAMS];
+static int stream_count;
+static bool closed;
+static pair_datagram old[2][OLD];
+static int old_count[2];
+
+/* ---- four pairs of cores, with settings that lead into different corners ---- */
+
+static void roomy(rp_config *client, rp_config *server) {
+    for (int i = 0; i < 2; i++) {
+        rp_config *config = i ? client : server;
+        config->arena_bytes = 16 * 32768;
+        config->max_sessions = 2;
+        config->max_streams = 8;
+        config->stream_window = config->session_window = 65536;
+    }
+}
+
+static void narrow(rp_config *client, rp_config *server) {
+    roomy(client, server);
+    client->stream_window = server->stream_window = 32768;
+    client->session_window = server->session_window = 32768;
+    client->first_packet = server->first_packet = ((uint64_t)1 << 32) - 20;
+    client->rekey_packets = server->rekey_packets = 7;
+}
+
+static void restless(rp_config *client, rp_config *server) {
+    roomy(client, server);
+    client->keep_alive = server->keep_alive = PAIR_SECOND;
+    client->rekey_time = server->rekey_time = PAIR_SECOND / 2;
+    client->ratchet_time = server->ratchet_time = PAIR_SECOND;
+    client->ecn = server->ecn = 1;
+}
+
+static void wary(rp_config *client, rp_config *server) {
+    roomy(client, server);
+    client->max_streams = server->max_streams = 24;
+    server->cookie_after = 0;
+}
+
+static pair *pair_of(uint8_t kind) {
+    static void (*const settings[KINDS])(rp_config *, rp_config *) = {roomy, narrow, restless, wary};
+    pair *chosen = &pairs[kind % KINDS];
+    if (!chosen->sodium) pair_start(chosen, sodium_table_of_straw(), settings[kind % KINDS]);
+    return chosen;
+}
+
+/* ---- applications ---- */
+
+static void open_stream(int side) {
+    if (stream_count == STREAMS) return;
+    int64_t id = rp_stream_open(p->core[side], p->handle[side], stream_count % RP_PRIORITIES);
+    if (id >= 0) streams[stream_count++] = (stream){.id = (uint64_t)id};
+}
+
+static void write_some(int side, stream *s, uint64_t size, bool fin) {
+    if (s->written[side] + size > MOST_WRITTEN) return;
+    int64_t taken = flow_write(p, side, s->id, s->written[side], size, fin);
+    if (taken < 0) return;
+    CHECK(!s->ended[side] || (!taken && !size && !fin));
+    CHECK(!s->reset[side]);
+    s->written[side] += (uint64_t)taken;
+    s->ended[side] |= fin && (uint64_t)taken == size;
+}
+
+static void read_some(int side, stream *s, uint64_t most) {
+    bool fin = false;
+    int64_t got = flow_read(p, side, s->id, s->read[side], most, &fin);
+    if (got < 0) return;
+    CHECK(!s->stopped[side] || !got); /* the end may be told again */
+    s->read[side] += (uint64_t)got;
+    CHECK(s->read[side] <= s->written[!side]);
+    if (!fin) return;
+    CHECK(s->ended[!side] && s->read[side] == s->written[!side]);
+    s->finished[side] = true;
+}
+
+static void abandon(int side, stream *s) {
+    if (rp_stream_reset(p->core[side], p->handle[side], s->id, 5) == 0) s->reset[side] = true;
+}
+
+static void stop(int side, stream *s) {
+    if (rp_stream_stop(p->core[side], p->handle[side], s->id, 6) == 0) s->stopped[side] = true;
+}
+
+static void use_datagrams(int side, size_t size) {
+    uint8_t bytes[1200] = {0};
+    rp_datagram_send(p->core[side], p->handle[side], bytes, size % sizeof bytes);
+    rp_datagram_read(p->core[side], p->handle[side], bytes, size % sizeof bytes);
+}
+
+static void look_around(int side) {
+    rp_stats stats;
+    rp_trace_record records[8];
+    rp_connection_trace(p->core[side], p->handle[side], 1);
+    rp_connection_trace_read(p->core[side], p->handle[side], records, 8);
+    if (rp_connection_stats(p->core[side], p->handle[side], &stats) != 0) return;
+    CHECK(stats.in_flight < 1 << 20);
+    CHECK(pair_counters(p, side).protocol_errors == 0);
+}
+
+static void hear(pair *pair, int side, const rp_event *event) {
+    if (event->kind == RP_EVENT_CLOSED && event->connection == pair->handle[side]) {
+        CHECK(event->cause != RP_CLOSED_PROTOCOL);
+        closed = true;
+    }
+}
+
+/* ---- the line ---- */
+
+static void keep_old(int to, const pair_datagram *d) { old[to][old_count[to]++ % OLD] = *d; }
+
+static void deliver(int to, uint8_t which) {
+    if (!p->waiting[to]) return;
+    int place = which % p->waiting[to];
+    keep_old(to, &p->slots[to][p->line[to][place]]);
+    pair_deliver(p, to, place);
+}
+
+static void deliver_all(void) {
+    for (int to = 0; to < 2; to++)
+        while (p->waiting[to]) deliver(to, 0);
+}
+
+static void lose(int to, uint8_t which) {
+    if (p->waiting[to]) pair_discard(p, to, which % p->waiting[to]);
+}
+
+static void again(int to, uint8_t which) {
+    const pair_datagram *d = &old[to][which % OLD];
+    if (old_count[to]) pair_inject(p, to, &d->from, d->data, d->size);
+}
+
+/* Damage, or forgery when the CRC is put right; the tag must not let it pass. */
+static void bend(int to, uint8_t which, uint16_t at, bool forge) {
+    uint8_t bent[PAIR_DATAGRAM];
+    if (!p->waiting[to]) return;
+    const pair_datagram *d = &p->slots[to][p->line[to][which % p->waiting[to]]];
+    memcpy(bent, d->data, d->size);
+    bent[at / 8 % d->size] ^= (uint8_t)(1 << at % 8);
+    if (forge) {
+        memset(bent + 16, 0, 4);
+        uint32_t crc = rp_crc32(bent, d->size);
+        for (int i = 0; i < 4; i++) bent[16 + i] = (uint8_t)(crc >> (24 - 8 * i));
+    }
+    pair_inject(p, to, &d->from, bent, d->size);
+}
+
+static void mark(int to, uint8_t which) {
+    if (p->waiting[to]) p->slots[to][p->line[to][which % p->waiting[to]]].ecn |= 3;
+}
+
+static void move(uint8_t where) { p->address[CLIENT].port = (uint16_t)(7000 + where % 4); }
+
+/* ---- time ---- */
+
+/* Whatever is due is done; then the next deadline lies ahead, or a core would wake for nothing. */
+static void settle_now(void) {
+    for (int side = 0; side < 2; side++) {
+        int rounds = 0;
+        do {
+            rp_core_timeout(p->core[side], p->now);
+            pair_send(p, side);
+            CHECK(++rounds < 20);
+        } while (rp_core_deadline(p->core[side]) <= p->now);
+    }
+}
+
+static void advance(uint64_t by) {
+    p->now += by;
+    settle_now();
+}
+
+static void until_next_deadline(void) {
+    uint64_t next = RP_NEVER;
+    for (int side = 0; side < 2; side++) {
+        uint64_t deadline = rp_core_deadline(p->core[side]);
+        if (deadline < next) next = deadline;
+    }
+    if (next != RP_NEVER && next > p->now) p->now = next;
+    settle_now();
+}
+
+/* ---- one operation ---- */
+
+static void use_stream(uint8_t what, int side, uint8_t which, uint16_t number) {
+    if (!stream_count) return;
+    stream *s = &streams[which % stream_count];
+    switch (what) {
+    case 0:
+    case 1:
+        write_some(side, s, number % 8192, number >> 15);
+        break;
+    case 2:
+        read_some(side, s, number);
+        break;
+    case 3:
+        if (number % 4 == 0) abandon(side, s);
+        break;
+    default:
+        if (number % 4 == 0) stop(side, s);
+    }
+}
+
+static void use_line(uint8_t what, int side, uint8_t which, uint16_t number) {
+    switch (what) {
+    case 0:
+    case 1:
+        deliver(side, which);
+        break;
+    case 2:
+        lose(side, which);
+        break;
+    case 3:
+        again(side, which);
+        break;
+    case 4:
+        bend(side, which, number, number & 1);
+        break;
+    case 5:
+        mark(side, which);
+        break;
+    default:
+        deliver_all();
+    }
+}
+
+static void use_session(uint8_t what, int side, uint8_t which, uint16_t number) {
+    switch (what) {
+    case 0:
+        use_datagrams(side, number);
+        break;
+    case 1:
+        look_around(side);
+        break;
+    case 2:
+        move(which);
+        break;
+    default:
+        if (which == 77)
+            rp_connection_close(p->core[side], p->handle[side], 1, (const uint8_t *)"end", 3, p->now);
+    }
+}
+
+static void operate(input *in) {
+    uint8_t what = input_byte(in), which = input_byte(in);
+    uint16_t number = (uint16_t)input_number(in, 2);
+    int side = what & 1;
+    what = (uint8_t)(what >> 1) % 20;
+    if (what < 5)
+        use_stream(what, side, which, number);
+    else if (what < 12)
+        use_line((uint8_t)(what - 5), side, which, number);
+    else if (what < 16)
+        use_session((uint8_t)(what - 12), side, which, number);
+    else if (what == 16)
+        open_stream(side);
+    else if (what == 17)
+        advance((uint64_t)number * 10);
+    else
+        until_next_deadline();
+}
+
+/* ---- afterwards ---- */
+
+static bool expects_more(int side, const stream *s) {
+    bool known = s->id % 2 == (uint64_t)side || s->read[side] || s->written[!side] || s->ended[!side];
+    return known && !s->stopped[side] && !s->stopped[!side] && !s->reset[!side] && !s->finished[side] &&
+           (s->read[side] < s->written[!side] || s->ended[!side]);
+}
+
+static bool all_arrived(void) {
+    for (int i = 0; i < stream_count; i++)
+        for (int side = 0; side < 2; side++)
+            if (expects_more(side, &streams[i])) return false;
+    return true;
+}
+
+static void read_all(void) {
+    for (int i = 0; i < stream_count; i++)
+        for (int side = 0; side < 2; side++)
+            if (!streams[i].finished[side]) read_some(side, &streams[i], UINT64_MAX);
+}
+
+/* After a long delay a sender rightly waits for as long again before it repeats anything. */
+static bool impatient(int side) {
+    rp_stats stats;
+    if (rp_connection_stats(p->core[side], p->handle[side], &stats) != 0 || !stats.established) return false;
+    return stats.rtt + 4 * stats.rtt_var < 4 * (uint64_t)PAIR_SECOND;
+}
+
+/* On a line that loses nothing everything gets through, however bad it was before. */
+static void calm(void) {
+    bool must = !closed && impatient(CLIENT) && impatient(SERVER), more = true;
+    uint64_t until = p->now + 25 * (uint64_t)PAIR_SECOND;
+    p->turns = 0;
+    while (more && !closed && !all_arrived()) {
+        more = pair_step(p, until);
+        read_all();
+    }
+    CHECK(!must || all_arrived());
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    input in = {data, size};
+    uint8_t kind = input_byte(&in);
+    p = pair_of(kind);
+    stream_count = old_count[CLIENT] = old_count[SERVER] = 0;
+    closed = false;
+    p->work = hear;
+    p->handle[SERVER] = 0;
+    p->address[CLIENT].port = 7000;
+    if (kind & 0x80)
+        pair_call(p);
+    else
+        pair_open(p);
+    for (int i = 0; i < MOST_OPERATIONS && in.left; i++) {
+        operate(&in);
+        settle_now();
+        pair_poll(p, CLIENT);
+        pair_poll(p, SERVER);
+    }
+    calm();
+    pair_settle(p);
+    return 0;
+}
