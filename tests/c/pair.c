@@ -1,6 +1,7 @@
 #include "pair.h"
 
 #include "check.h"
+#include "core.h"
 #include "sodium_table.h"
 
 enum { BATCH = 64, BUFFER = 128 * 1024, DELAY = 10000, MANY_TURNS = 5000 };
@@ -46,12 +47,31 @@ void pair_start(pair *p, const rp_sodium *sodium, void (*change)(rp_config *clie
                          .port = (uint16_t)(7000 + side)};
     }
     if (change) change(&p->config[CLIENT], &p->config[SERVER]);
-    for (int side = 0; side < 2; side++)
+    for (int side = 0; side < 2; side++) {
         CHECK_EQUAL(rp_core_new(&p->config[side], sodium, p->now, &p->core[side]), 0);
+        p->fresh[side] = malloc(sizeof *p->fresh[side]);
+        *p->fresh[side] = *p->core[side];
+    }
 }
 
 void pair_free(pair *p) {
-    for (int side = 0; side < 2; side++) rp_core_free(p->core[side]);
+    for (int side = 0; side < 2; side++) {
+        rp_core_free(p->core[side]);
+        free(p->fresh[side]);
+    }
+}
+
+void pair_rewind(pair *p) {
+    for (int side = 0; side < 2; side++) {
+        rp_core *core = p->core[side];
+        *core = *p->fresh[side];
+        memset(core->generations, 0, core->config.max_sessions * sizeof *core->generations);
+        p->handle[side] = 0;
+        p->waiting[side] = 0;
+        p->event_count[side] = 0;
+    }
+    p->now = PAIR_SECOND;
+    p->turns = 0;
 }
 
 /* ---- the line ---- */

@@ -23,7 +23,7 @@ typedef struct pair pair;
 struct pair {
     const rp_sodium *sodium;
     rp_config config[2];
-    rp_core *core[2];
+    rp_core *core[2], *fresh[2]; /* fresh: as they were when they were new */
     rp_address address[2];
     int64_t handle[2]; /* of the session between them; 0 = none */
     uint64_t now, delay;
@@ -52,6 +52,8 @@ void pair_open(pair *p); /* and both have established the session */
 
 /* Ends whatever sessions there are, and checks that neither core has kept anything. */
 void pair_settle(pair *p);
+/* Makes a settled pair what it was when it started, random numbers and all: far cheaper than new cores. */
+void pair_rewind(pair *p);
 
 /* Everything that a core has to send now goes onto the line. */
 void pair_send(pair *p, int from);

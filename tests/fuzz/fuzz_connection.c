@@ -324,10 +324,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     input in = {data, size};
     uint8_t kind = input_byte(&in);
     p = pair_of(kind);
+    pair_rewind(p);
     stream_count = old_count[CLIENT] = old_count[SERVER] = 0;
     closed = false;
     p->work = hear;
-    p->handle[SERVER] = 0;
     p->address[CLIENT].port = 7000;
     if (kind & 0x80)
         pair_call(p);

@@ -45,6 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     input in = {data, size};
     uint8_t text[MOST_TEXT];
     if (!p.sodium) pair_start(&p, pair_sodium(sodium_table_of_straw()), small);
+    pair_rewind(&p);
     int victim = input_byte(&in) & 1;
     pair_open(&p);
     for (int i = 0; i < MOST_PACKETS && in.left; i++) {

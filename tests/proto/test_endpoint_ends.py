@@ -162,7 +162,7 @@ def test_errors_of_streams_can_be_collected(run: Run[None]) -> None:
             async def break_one() -> None:
                 stream = await mine.open_stream()
                 for _ in range(2):
-                    stream.write(memoryview(bytes(200 * KIB)))
+                    stream.write(memoryview(bytes(2 * MIB)))
                 heard = await theirs.accept_stream()
                 await heard.read()
                 heard.reset(CODE)
