@@ -50,6 +50,7 @@ bool rp_aead_open(const rp_sodium *sodium, int suite, const rp_packet_key *key, 
 
 void rp_hash_start(const rp_sodium *sodium, rp_hash_state *state, const uint8_t *key, size_t key_size,
                    size_t out_size) {
+    memset(state, 0, sizeof *state); /* a table whose init is the wrong one must fail its test, not crash */
     sodium->blake2b_init(state, key, key_size, out_size);
 }
 

@@ -23,7 +23,11 @@ class Node:
 
     def __init__(self, data: bytes = TEXT, *, fin: bool = True) -> None:
         core = Core(
-            now=NOW, seed=b"n" * 32, identity=b"i" * 32, listen=True, settings=Settings(mtu=MTU)
+            now=NOW,
+            seed=b"n" * 32,
+            identity=b"i" * 32,
+            listen=True,
+            settings=Settings(mtu=MTU, controller="cubic"),
         )
         self.talk = Talk(core, NOW)
         self.talk.begin(RTT)
