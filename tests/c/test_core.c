@@ -446,6 +446,23 @@ static void keep_alive_keeps_a_session_and_little_else(void) {
     close_and_check();
 }
 
+static void lively(rp_config *client, rp_config *server) {
+    client->keep_alive = server->keep_alive = SECOND / 10;
+}
+
+/* The path was slow when the pace was set: a sign of life that has to wait for it must not wake for nothing. */
+static void keep_alive_waits_for_the_pacer(void) {
+    pair_start(&p, sodium, lively);
+    p.delay = 2 * SECOND;
+    pair_call(&p);
+    pair_run(&p, 9 * SECOND);
+    p.delay = 1000;
+    flow_start(&p);
+    flow_open(&p, CLIENT, 40000, 40000);
+    flow_run(&p, 60 * (uint64_t)SECOND);
+    close_and_check();
+}
+
 static void an_idle_session_borrows_one_block(void) {
     pair_start(&p, sodium, NULL);
     pair_open(&p);
@@ -505,6 +522,7 @@ int main(void) {
     RUN(a_close_says_why);
     RUN(silence_ends_a_session_at_the_idle_limit);
     RUN(keep_alive_keeps_a_session_and_little_else);
+    RUN(keep_alive_waits_for_the_pacer);
     RUN(an_idle_session_borrows_one_block);
     RUN(handles_are_never_used_again);
     RUN(a_core_that_is_freed_in_the_middle_leaks_nothing);

@@ -100,6 +100,20 @@ static void without_blocks_nothing_spins_and_all_goes_on_afterwards(void) {
     }
 }
 
+static void without_a_block_for_the_first_ack_nothing_spins(void) {
+    void *blocks = NULL;
+    pair_start(&p, sodium, tiny);
+    pair_open(&p);
+    pair_run(&p, SECOND); /* idle: no block of packets is held */
+    take_all_blocks(p.core[SERVER], &blocks);
+    flow_start(&p);
+    flow_open(&p, CLIENT, 10000, 0);
+    pair_run(&p, 3 * SECOND);
+    give_all_blocks(p.core[SERVER], &blocks);
+    flow_run(&p, 20 * SECOND);
+    pair_free(&p);
+}
+
 static void a_call_without_blocks_is_refused(void) {
     void *blocks = NULL;
     pair_start(&p, sodium, tiny);
@@ -138,6 +152,32 @@ static void without_records_nothing_spins_and_nothing_is_lost(void) {
     }
 }
 
+static bool nothing_passes(pair *pair, int to, pair_datagram *d) {
+    (void)pair;
+    (void)to;
+    (void)d;
+    return false;
+}
+
+static void without_records_probes_into_silence_do_not_spin(void) {
+    enum { MOST = 8000 };
+    static void *taken[MOST];
+    int count = 0;
+    pair_start(&p, sodium, tiny);
+    pair_open(&p);
+    p.passes = nothing_passes;
+    flow_start(&p);
+    flow_open(&p, CLIENT, 100000, 0);
+    pair_run(&p, SECOND / 100);
+    rp_pool *frames = &p.core[CLIENT]->arena.frames;
+    while (count < MOST && (taken[count] = rp_pool_take(frames))) count++;
+    pair_run(&p, 15 * SECOND);
+    while (count--) rp_pool_give(frames, taken[count]);
+    p.passes = NULL;
+    flow_run(&p, 20 * SECOND);
+    pair_free(&p);
+}
+
 /* ---- a stream too many ---- */
 
 static void streams_beyond_the_arena_wait(void) {
@@ -164,8 +204,10 @@ int main(void) {
     RUN(even_when_packets_are_lost);
     RUN(a_writer_that_found_no_page_is_told_when_there_is_one);
     RUN(without_blocks_nothing_spins_and_all_goes_on_afterwards);
+    RUN(without_a_block_for_the_first_ack_nothing_spins);
     RUN(a_call_without_blocks_is_refused);
     RUN(without_records_nothing_spins_and_nothing_is_lost);
+    RUN(without_records_probes_into_silence_do_not_spin);
     RUN(streams_beyond_the_arena_wait);
     return 0;
 }
