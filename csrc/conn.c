@@ -342,7 +342,8 @@ static uint64_t idle_limit(const rp_conn *c) {
 static uint64_t loss_deadline(const rp_conn *c) {
     if (c->loss_at) return c->loss_at;
     if (!c->in_flight_packets) return RP_NEVER;
-    return c->last_eliciting + rp_loss_backed_off(&c->loss, RP_MAX_ACK_DELAY);
+    uint64_t asked = c->last_eliciting > c->probed_at ? c->last_eliciting : c->probed_at;
+    return asked + rp_loss_backed_off(&c->loss, RP_MAX_ACK_DELAY);
 }
 
 static void arm_established(rp_conn *c) {
@@ -350,12 +351,13 @@ static void arm_established(rp_conn *c) {
     at[RP_TIMER_HANDSHAKE] = RP_NEVER;
     bool mute = !rp_conn_may_send(c, c->mtu); /* until more comes in: no deadline would change that */
     at[RP_TIMER_LOSS] = mute ? RP_NEVER : loss_deadline(c);
-    at[RP_TIMER_ACK] = mute ? RP_NEVER : c->ack.deadline;
+    at[RP_TIMER_ACK] = mute || c->ack.due ? RP_NEVER : c->ack.deadline; /* once due, pacing tries again */
     at[RP_TIMER_PATH] = c->path.active && c->path.again_at ? c->path.again_at : RP_NEVER;
     at[RP_TIMER_PACE] = c->pace_at && !mute ? c->pace_at : RP_NEVER;
     at[RP_TIMER_IDLE] = idle ? c->last_received + idle : RP_NEVER;
     uint64_t heard = c->last_received > c->last_eliciting ? c->last_received : c->last_eliciting;
-    at[RP_TIMER_KEEP_ALIVE] = keep_alive && !mute && !c->in_flight_packets ? heard + keep_alive : RP_NEVER;
+    bool quiet = !mute && !c->ping_due && !c->in_flight_packets;
+    at[RP_TIMER_KEEP_ALIVE] = keep_alive && quiet ? heard + keep_alive : RP_NEVER;
 }
 
 void rp_conn_arm(rp_conn *c, uint64_t now) {

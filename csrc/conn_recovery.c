@@ -255,6 +255,7 @@ void rp_conn_probe(rp_conn *c, uint64_t now) {
     c->ptos++;
     c->core->counters.ptos++;
     c->probes = PROBES;
+    c->probed_at = now;
     c->ping_due = true;
     uint32_t repeated = 0;
     for (uint64_t number = c->sent.base; number < c->sent.next && repeated < PROBES; number++) {

@@ -90,6 +90,52 @@ int rp_core_poll(rp_core *core, rp_event *events, int max) {
     return count;
 }
 
+/* ---- short streams, taken whole ---- */
+
+static uint8_t event_bit(uint8_t kind) { return (uint8_t)(1 << (kind - RP_EVENT_OPENED)); }
+
+static bool is_whole(const rp_stream *s, size_t limit) {
+    uint8_t others = (uint8_t)~(event_bit(RP_EVENT_OPENED) | event_bit(RP_EVENT_READABLE));
+    return (s->events & event_bit(RP_EVENT_READABLE)) && !(s->events & others) && rp_stream_readable(s) &&
+           s->final_known && s->in_whole == s->in_final && s->in_final - s->in_read <= limit;
+}
+
+static void take_whole(rp_core *core, rp_conn *c, rp_stream *s, rp_whole *out, uint8_t *buffer, size_t at) {
+    *out = (rp_whole){.connection = c->handle,
+                      .stream = s->id,
+                      .offset = (uint32_t)at,
+                      .size = (uint32_t)(s->in_final - s->in_read),
+                      .opened = (s->events & event_bit(RP_EVENT_OPENED)) != 0};
+    rp_stream_take(s, &core->arena, buffer + at, out->size);
+    rp_conn_consumed(c, s, out->size, core->now);
+    s->events = 0;
+    s->has_event = false;
+    s->end_seen = true;
+    rp_conn_drop_stream(c, s);
+}
+
+int rp_core_take_whole(rp_core *core, rp_whole *out, int max, uint8_t *buffer, size_t room, size_t limit) {
+    int count = 0;
+    size_t used = 0;
+    for (rp_conn *c = core->event_first; c; c = c->event_next) {
+        if (c->events) continue; /* what concerns the session is told first */
+        rp_stream **link = &c->event_streams.first, *last = NULL;
+        while (*link && count < max && limit <= room - used) {
+            rp_stream *s = *link;
+            if (is_whole(s, limit)) {
+                *link = s->event_next;
+                take_whole(core, c, s, &out[count], buffer, used);
+                used += out[count++].size;
+            } else {
+                last = s;
+                link = &s->event_next;
+            }
+        }
+        if (!*link) c->event_streams.last = last;
+    }
+    return count;
+}
+
 int rp_core_has_events(const rp_core *core) { return core->event_first != NULL; }
 
 /* ---- the application's calls ---- */
@@ -109,6 +155,17 @@ int64_t rp_stream_open(rp_core *core, int64_t handle, int priority) {
     c->streams_opened++;
     return (int64_t)s->id;
 }
+
+int64_t rp_stream_send(rp_core *core, int64_t handle, int priority, const uint8_t *data, size_t size) {
+    if (size > RP_SHORT_MAX) return RP_E_MISUSE;
+    if (!rp_arena_may_write(&core->arena)) return RP_E_BLOCKED;
+    int64_t id = rp_stream_open(core, handle, priority);
+    if (id >= 0) rp_stream_write(core, handle, (uint64_t)id, data, size, 1);
+    return id;
+}
+
+_Static_assert(RP_SHORT_MAX <= RP_PAGE_SIZE && RP_SHORT_MAX <= RP_SEND_BUFFER,
+               "it is taken whole, in one page");
 
 int64_t rp_stream_write(rp_core *core, int64_t handle, uint64_t id, const uint8_t *data, size_t size,
                         int fin) {

@@ -192,6 +192,19 @@ typedef struct {
 int rp_core_poll(rp_core *core, rp_event *events, int max);
 int rp_core_has_events(const rp_core *core);
 
+/* A stream of which nothing is to be told but that the last of its bytes are here, and they are few. */
+typedef struct {
+    int64_t connection;
+    uint64_t stream;
+    uint32_t offset, size; /* where in the buffer they stand */
+    uint8_t opened;        /* the peer has opened it */
+    uint8_t reserved[7];
+} rp_whole;
+
+/* Reads such streams to their end, at most `limit` bytes each, and takes their events away: to be called
+ * before rp_core_poll. What does not fit in `max` or `room` is left for the next call. */
+int rp_core_take_whole(rp_core *core, rp_whole *out, int max, uint8_t *buffer, size_t room, size_t limit);
+
 /* Codes from 0x100 down are the transport's; an application's own start at 0x1000. */
 #define RP_CODE_NONE 0
 #define RP_CODE_FRAME 1        /* a frame that does not parse */
@@ -207,6 +220,10 @@ int rp_core_has_events(const rp_core *core);
 /* ---- streams ---------------------------------------------------------------------------------------- */
 
 int64_t rp_stream_open(rp_core *core, int64_t connection, int priority);
+/* Opens a stream, writes at most RP_SHORT_MAX bytes and ends it; or, with RP_E_BLOCKED, does nothing: when
+ * the peer allows no more streams, or there is no room for the bytes. */
+#define RP_SHORT_MAX 16384
+int64_t rp_stream_send(rp_core *core, int64_t connection, int priority, const uint8_t *data, size_t size);
 int64_t rp_stream_write(rp_core *core, int64_t connection, uint64_t stream, const uint8_t *data, size_t size,
                         int fin);
 /* Returns bytes read; *fin is set when the end of the stream has been read. */
@@ -329,9 +346,10 @@ uint64_t rp_udp_now(void);
 #define RP_TURN_READABLE 1 /* in: the socket has datagrams */
 #define RP_TURN_TIMER 2    /* in: the timer has fired */
 #define RP_TURN_EVENTS 4   /* out: events wait */
+#define RP_TURN_HOLD 16    /* in: when events wait, send nothing yet: another turn follows */
 #define RP_TURN_WRITABLE 8 /* out: the kernel's buffer is full, come again when the socket is writable */
 /* One wake-up: reads what has come, lets the core work, sends what it gives, sets the timer. */
-int rp_udp_turn(rp_udp *udp, rp_core *core, int readable);
+int rp_udp_turn(rp_udp *udp, rp_core *core, int why);
 void rp_udp_close(rp_udp *udp);
 
 #endif

@@ -311,6 +311,7 @@ int rp_udp_turn(rp_udp *udp, rp_core *core, int why) {
     if (why & RP_TURN_TIMER) acknowledge_timer(udp);
     if (why & RP_TURN_READABLE) receive_all(udp, core, now);
     rp_core_timeout(core, now);
+    if (why & RP_TURN_HOLD && rp_core_has_events(core)) return RP_TURN_EVENTS;
     bool all = transmit_all(udp, core, now);
     uint64_t deadline = rp_core_deadline(core);
     arm(udp, all || deadline ? deadline : RP_NEVER);

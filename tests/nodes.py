@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from repram.ids import HostPort, NodeAddress
-from repram.proto import rpc
-from repram.proto.connection import Settings
+from repram.proto.connection import DEFAULTS, Settings
 from repram.proto.endpoint import Endpoint, Session
+from repram.proto.rpc import Server
 
 
 @asynccontextmanager
 async def serving(
-    handle: rpc.Handler, *, patience: float = rpc.PATIENCE
+    server: Server[Any, Any], *, settings: Settings = DEFAULTS
 ) -> AsyncIterator[NodeAddress]:
-    """The address at which `handle` answers."""
+    """The address at which the server answers."""
     seed = bytes(range(32))
-    settings = Settings(max_streams=rpc.CONCURRENCY)
     opened = await Endpoint.open(("127.0.0.1", 0), identity=seed, listen=True, settings=settings)
-    server = rpc.Server(handle, patience=patience)
     async with opened as endpoint:
 
         async def accept(tasks: asyncio.TaskGroup) -> None:

@@ -8,11 +8,12 @@ same things.
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from nacl.bindings import (
     crypto_sign_ed25519_sk_to_curve25519,
@@ -47,10 +48,14 @@ _RUN_BYTES: Final = 65536
 _EVENTS: Final = 128
 _READ: Final = 65536
 _ADDRESSES: Final = 4096  # packed ones that are kept
+_WHOLES: Final = 128
+_WHOLE_MOST: Final = 4096  # a stream that ends within so many bytes is handed over in one piece
+_WHOLE: Final = struct.Struct("=qQIIB7x")  # rp_whole
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
 CONTROLLERS: Final = ("cubic", "bbr")
+SHORT_MAX: Final[int] = lib.RP_SHORT_MAX  # bytes that `Connection.send` takes
 
 
 class EventKind(IntEnum):
@@ -123,6 +128,15 @@ class Event:
     code: int = 0
     cause: Cause | None = None
     reason: str = ""
+
+
+class Whole(NamedTuple):
+    """The rest of a stream, to its end; nothing else has happened to it."""
+
+    handle: int  # of the connection
+    stream: int
+    data: bytes
+    opened: bool  # by the peer, just now
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,11 +293,11 @@ def _sized(what: str, data: bytes, size: int) -> bytes:
 class Connection:
     """One session of a core."""
 
-    __slots__ = ("_core", "_handle", "address", "peer_key", "secret_id")
+    __slots__ = ("_core", "address", "handle", "peer_key", "secret_id")
 
     def __init__(self, core: Core, handle: int) -> None:
         self._core = core
-        self._handle = handle
+        self.handle = handle
         stats = self._raw_stats()
         self.address: Address = unpack_address(stats.peer)
         self.peer_key: bytes | None = _if(stats.has_peer_identity, stats.peer_identity)
@@ -291,27 +305,35 @@ class Connection:
 
     def open_stream(self, priority: int = 4) -> int:
         """A new stream's id; BlockingIOError while the peer allows no more."""
-        return _call(lib.rp_stream_open, self._core.pointer, self._handle, priority)
+        return _call(lib.rp_stream_open, self._core.pointer, self.handle, priority)
+
+    def send(self, data: bytes, priority: int = 4) -> int:
+        """Opens a stream that holds these bytes and no more; BlockingIOError while that cannot be."""
+        core = self._core.pointer
+        return _call(lib.rp_stream_send, core, self.handle, priority, data, len(data))
 
     def write(self, stream: int, data: bytes | bytearray | memoryview, fin: bool = False) -> int:
         """Bytes taken; when fewer than given, a WRITABLE event follows."""
-        core, view = self._core.pointer, ffi.from_buffer("uint8_t[]", data)
+        core = self._core.pointer
+        if isinstance(data, bytes):
+            return _call(lib.rp_stream_write, core, self.handle, stream, data, len(data), fin)
+        view = ffi.from_buffer("uint8_t[]", data)
         try:
-            return _call(lib.rp_stream_write, core, self._handle, stream, view, len(view), fin)
+            return _call(lib.rp_stream_write, core, self.handle, stream, view, len(view), fin)
         finally:
             ffi.release(view)  # kept alive by a traceback it would make CPython's collector crash
 
     def read(self, stream: int, limit: int = _READ) -> tuple[bytes, bool]:
         """What has come, at most `limit` bytes, and whether the stream has ended there."""
-        return self._core.read(self._handle, stream, limit)
+        return self._core.read(self.handle, stream, limit)
 
     def reset(self, stream: int, code: int) -> None:
         """Abandons our side of the stream."""
-        _call(lib.rp_stream_reset, self._core.pointer, self._handle, stream, code)
+        _call(lib.rp_stream_reset, self._core.pointer, self.handle, stream, code)
 
     def stop(self, stream: int, code: int) -> None:
         """Reads no more of it."""
-        _call(lib.rp_stream_stop, self._core.pointer, self._handle, stream, code)
+        _call(lib.rp_stream_stop, self._core.pointer, self.handle, stream, code)
 
     def close(self, code: int = 0, reason: str = "", *, now: int | None = None) -> None:
         """Ends the session; closing one that has ended does nothing."""
@@ -319,7 +341,7 @@ class Connection:
         at = self._core.now if now is None else now
         core = self._core.pointer
         with suppress(SessionClosed):
-            _call(lib.rp_connection_close, core, self._handle, code, text, len(text), at)
+            _call(lib.rp_connection_close, core, self.handle, code, text, len(text), at)
 
     def stats(self) -> Stats:
         """How the session stands; SessionClosed once it is gone."""
@@ -338,30 +360,30 @@ class Connection:
 
     def refresh(self) -> None:
         """After ACCEPTED, CONNECTED or ADDRESS: who and where the peer is may be known better now."""
-        self.__init__(self._core, self._handle)  # type: ignore[misc]
+        self.__init__(self._core, self.handle)  # type: ignore[misc]
 
     def send_datagram(self, data: bytes) -> None:
         """Unreliable, at most one packet long; dropped when too many wait."""
         if (
-            lib.rp_datagram_send(self._core.pointer, self._handle, data, len(data))
+            lib.rp_datagram_send(self._core.pointer, self.handle, data, len(data))
             == lib.RP_E_MISUSE
         ):
             raise LocalError(f"a datagram of {len(data)} bytes does not fit one packet")
 
     def read_datagram(self) -> bytes | None:
         """The next datagram that came, or None."""
-        return self._core.read_datagram(self._handle)
+        return self._core.read_datagram(self.handle)
 
     def trace(self, on: bool) -> None:
         """Starts or stops keeping a record of what the session does."""
-        _checked(lib.rp_connection_trace(self._core.pointer, self._handle, on))
+        _checked(lib.rp_connection_trace(self._core.pointer, self.handle, on))
 
     def trace_records(self) -> list[TraceRecord]:
         """What was recorded since the last call."""
         raw = ffi.new("rp_trace_record[]", 256)
         out: list[TraceRecord] = []
         while count := _checked(
-            lib.rp_connection_trace_read(self._core.pointer, self._handle, raw, 256)
+            lib.rp_connection_trace_read(self._core.pointer, self.handle, raw, 256)
         ):
             out.extend(
                 TraceRecord(r.time, _TRACE_KINDS[r.kind], r.a, r.b, r.missed)
@@ -375,7 +397,7 @@ class Connection:
 
     def _raw_stats(self) -> CData:
         raw = ffi.new("rp_stats *")
-        _checked(lib.rp_connection_stats(self._core.pointer, self._handle, raw))
+        _checked(lib.rp_connection_stats(self._core.pointer, self.handle, raw))
         return raw
 
 
@@ -406,6 +428,8 @@ class Core:
         self._runs = ffi.new("rp_datagram[]", _RUNS)
         self._buffer = ffi.new("uint8_t[]", _RUNS * _RUN_BYTES)
         self._events = ffi.new("rp_event[]", _EVENTS)
+        self._wholes = ffi.new("rp_whole[]", _WHOLES)
+        self._whole_bytes = ffi.new("uint8_t[]", _WHOLES * _WHOLE_MOST)
         self._read_buffer = ffi.new("uint8_t[]", _READ)
         self._fin = ffi.new("int *")
         self._addresses: dict[Address, CData] = {}
@@ -491,6 +515,20 @@ class Core:
         while count := lib.rp_core_poll(self.pointer, self._events, _EVENTS):
             out.extend(self._event(self._events[i]) for i in range(count))
         return out
+
+    def take_whole(self) -> list[Whole]:
+        """Short streams that have ended, read in one go; for those of them, `events` then says nothing."""
+        room = _WHOLES * _WHOLE_MOST
+        count = lib.rp_core_take_whole(
+            self.pointer, self._wholes, _WHOLES, self._whole_bytes, room, _WHOLE_MOST
+        )
+        if not count:
+            return []
+        raw, data = ffi.buffer(self._wholes, count * _WHOLE.size), ffi.buffer(self._whole_bytes)
+        return [
+            Whole(handle, stream, data[at : at + size], opened)
+            for handle, stream, at, size, opened in _WHOLE.iter_unpack(raw)
+        ]
 
     def counters(self) -> dict[str, int]:
         """What happened so far, by cause."""

@@ -12,11 +12,12 @@ import os
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TextIO
 
 from repram._core import ffi, lib
-from repram.errors import DeadAddress, LocalError, RepramError, SessionClosed, StreamReset
+from repram.errors import DeadAddress, RepramError, SessionClosed
 from repram.proto import trace
 from repram.proto.connection import (
     DEFAULTS,
@@ -28,11 +29,13 @@ from repram.proto.connection import (
     Secret,
     Settings,
     Stats,
+    Whole,
     closing_error,
     pack_address,
     unpack_address,
 )
 from repram.proto.primitives import Pattern
+from repram.proto.stream import Exchange, Stream
 
 if TYPE_CHECKING:
     from repram._core import CData
@@ -41,163 +44,15 @@ ANY: Final = ("0.0.0.0", 0)  # a caller listens nowhere; a node says where
 BACKLOG: Final = 1024  # sessions or streams that wait to be accepted
 
 
-class Stream:
-    """One bidirectional stream; `read` and `write` like asyncio's."""
-
-    __slots__ = (
-        "_connection",
-        "_ended",
-        "_error",
-        "_fin",
-        "_pending",
-        "_readable",
-        "_sent_eof",
-        "_session",
-        "_writable",
-        "id",
-    )
-
-    def __init__(self, session: Session, stream: int) -> None:
-        self.id = stream
-        self._session = session
-        self._connection = session.connection
-        self._readable = asyncio.Event()
-        self._writable = asyncio.Event()
-        self._pending: deque[memoryview] = deque()  # written, not yet taken by the core
-        self._fin = False  # the end is to be sent behind what is pending
-        self._sent_eof = False
-        self._ended = False  # the peer's end has been read
-        self._error: RepramError | None = None
-
-    async def read(self, limit: int = 65536) -> bytes:
-        """Some bytes as soon as there are any; b"" at the end."""
-        while not self._ended:
-            if self._error is not None:
-                raise self._error
-            data, self._ended = self._take(limit)
-            if self._ended:
-                self._finish()
-            if data:
-                return data
-            if not self._ended:
-                self._readable.clear()
-                await self._readable.wait()
-        return b""
-
-    async def readexactly(self, size: int) -> bytes:
-        """Exactly this many bytes, or asyncio.IncompleteReadError at a short end."""
-        parts: list[bytes] = []
-        missing = size
-        while missing:
-            data = await self.read(missing)
-            if not data:
-                raise asyncio.IncompleteReadError(b"".join(parts), size)
-            parts.append(data)
-            missing -= len(data)
-        return b"".join(parts)
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Queues bytes; await `drain` before writing much more."""
-        if self._fin:
-            raise LocalError("write after send_eof")
-        if self._error is not None:
-            raise self._error
-        self._pending.append(memoryview(data))
-        self._push()
-
-    async def drain(self) -> None:
-        """Waits until the transport has taken all that was written."""
-        while self._pending:
-            if self._error is not None:
-                raise self._error
-            self._writable.clear()
-            await self._writable.wait()
-        if self._error is not None:
-            raise self._error
-
-    def send_eof(self) -> None:
-        """No more will be written."""
-        if not self._fin:
-            self._fin = True
-            self._push()
-
-    def reset(self, code: int = 0) -> None:
-        """Gives the stream up in both directions."""
-        self._fail(StreamReset(code, "the stream was given up on this side"))
-        if not self._session.closed:
-            for abandon in (self._connection.reset, self._connection.stop):
-                try:
-                    abandon(self.id, code)
-                except SessionClosed:
-                    continue
-            self._session.endpoint.wake()
-        self._session.forget(self.id)
-
-    def _take(self, limit: int) -> tuple[bytes, bool]:
-        try:
-            data, ended = self._connection.read(self.id, limit)
-        except SessionClosed as error:
-            raise self._error or error from None
-        if data:
-            self._session.endpoint.wake()  # credit may be due
-        return data, ended
-
-    def _push(self) -> None:
-        """Hands the core what it takes; the rest waits for WRITABLE."""
-        try:
-            while self._pending:
-                first = self._pending[0]
-                last = self._fin and len(self._pending) == 1
-                taken = self._connection.write(self.id, first, fin=last)
-                if taken < len(first):
-                    self._pending[0] = first[taken:]
-                    break
-                self._pending.popleft()
-                self._sent_eof |= last
-            if self._fin and not self._sent_eof and not self._pending:
-                self._connection.write(self.id, b"", fin=True)
-                self._sent_eof = True
-        except SessionClosed as error:
-            self._fail(self._error or error)
-        self._session.endpoint.wake()
-        if not self._pending:
-            self._writable.set()
-        self._finish()
-
-    def _finish(self) -> None:
-        if self._sent_eof and self._ended:
-            self._session.forget(self.id)
-
-    def _fail(self, error: RepramError) -> None:
-        self._error = self._error or error
-        self._pending.clear()
-        self._readable.set()
-        self._writable.set()
-
-    def handle(self, event: Event) -> None:
-        """The endpoint's: something happened to this stream."""
-        match event.kind:
-            case EventKind.READABLE:
-                self._readable.set()
-            case EventKind.WRITABLE:
-                self._push()
-            case EventKind.RESET:
-                self._fail(StreamReset(event.code))
-            case EventKind.STOPPED:
-                self._fail(StreamReset(event.code))
-
-    def end(self, error: RepramError) -> None:
-        """The endpoint's: the session is over."""
-        self._fail(error)
-
-
 class Session:
     """A session with one peer: streams, in both directions."""
 
     def __init__(self, endpoint: Endpoint, connection: Connection) -> None:
         self.endpoint = endpoint
         self.connection = connection
-        self._streams: dict[int, Stream] = {}
+        # Who answers a short stream of the peer's as soon as it has come; without, it is accepted.
+        self.on_whole: Callable[[int, bytes], None] | None = None
+        self._streams: dict[int, Stream | Exchange] = {}
         self._accepted: deque[Stream] = deque()
         self._arrived = asyncio.Event()
         self._stream_credit = asyncio.Event()
@@ -240,6 +95,36 @@ class Session:
             self._streams[stream.id] = stream
             return stream
 
+    def exchange(self, question: bytes, priority: int = 4) -> Exchange:
+        """Sends a short question on a stream of its own; BlockingIOError while that cannot be: then
+        open a stream, and wait."""
+        if self._error is not None:
+            raise self._error
+        stream = self.connection.send(question, priority)
+        exchange = self._streams[stream] = Exchange(self, stream)
+        self.endpoint.wake()
+        return exchange
+
+    def answer(self, stream: int, answer: bytes) -> Stream | None:
+        """All that is to be said on a stream that came whole; the stream, when it has not all gone yet."""
+        try:
+            taken = self.connection.write(stream, answer, fin=True)
+        except SessionClosed:
+            return None  # nobody waits for it any more
+        self.endpoint.wake()
+        if taken == len(answer):
+            return None
+        rest = self.came_whole(stream)
+        rest.write(memoryview(answer)[taken:])
+        rest.send_eof()
+        return rest
+
+    def came_whole(self, stream: int, data: bytes = b"") -> Stream:
+        """A stream of the peer's of which all has come, for who wants to answer it piece by piece."""
+        self.adopt(whole := Stream(self, stream))
+        whole.take_whole(data)
+        return whole
+
     async def accept_stream(self) -> Stream:
         """The next stream that the peer has opened."""
         while not self._accepted:
@@ -253,7 +138,7 @@ class Session:
         """Ends the session at once; what was not acknowledged may be lost."""
         if self._error is None:
             self.connection.close(code, reason, now=lib.rp_udp_now())
-            self.endpoint.turn()
+            self.endpoint.flush()
 
     def stats(self) -> Stats:
         """How the session stands."""
@@ -305,9 +190,24 @@ class Session:
         if self._error is not None:
             raise self._error
 
+    def adopt(self, stream: Stream) -> None:
+        """What happens to the stream is to be told to this object."""
+        self._streams[stream.id] = stream
+
     def forget(self, stream: int) -> None:
         """The stream is over on both sides."""
         self._streams.pop(stream, None)
+
+    def take_whole(self, whole: Whole) -> None:
+        """The endpoint's: a short stream has come to its end."""
+        if not whole.opened:
+            if found := self._streams.get(whole.stream):
+                found.take_whole(whole.data)
+        elif self.on_whole is not None:
+            self.on_whole(whole.stream, whole.data)
+        else:
+            self._accepted.append(self.came_whole(whole.stream, whole.data))
+            self._arrived.set()
 
     def handle(self, event: Event) -> None:
         """The endpoint's: something happened to this session or a stream of it."""
@@ -315,7 +215,7 @@ class Session:
             case EventKind.CONNECTED | EventKind.ACCEPTED:
                 self._up.set()
             case EventKind.OPENED:
-                stream = self._streams[event.stream] = Stream(self, event.stream)
+                self.adopt(stream := Stream(self, event.stream))
                 self._accepted.append(stream)
                 self._arrived.set()
             case EventKind.DATAGRAM:
@@ -349,17 +249,16 @@ class Endpoint:
         self.key = core.key
         self.address = address
         self._udp: CData | None = udp
-        self._loop = asyncio.get_running_loop()
-        self._sessions: dict[Connection, Session] = {}
+        self.loop = asyncio.get_running_loop()
+        self._sessions: dict[int, Session] = {}  # by their connection's handle
         self._accepted: deque[Session] = deque()
         self._traced: set[Session] = set()
         self._arrived = asyncio.Event()
-        self._woken = False
-        self._writing = False
+        self._woken = self._telling = self._writing = False
         self._socket = lib.rp_udp_descriptor(udp)
         self._timer = lib.rp_udp_timer_descriptor(udp)
-        self._loop.add_reader(self._socket, self.turn, lib.RP_TURN_READABLE)
-        self._loop.add_reader(self._timer, self.turn, lib.RP_TURN_TIMER)
+        self.loop.add_reader(self._socket, self.turn, lib.RP_TURN_READABLE)
+        self.loop.add_reader(self._timer, self.turn, lib.RP_TURN_TIMER)
 
     @classmethod
     async def open(
@@ -414,7 +313,7 @@ class Endpoint:
         numeric = await self._resolve(address)
         now = lib.rp_udp_now()
         connection = self.core.connect(numeric, key, now, pattern=pattern, secret=secret)
-        session = self._sessions[connection] = Session(self, connection)
+        session = self._sessions[connection.handle] = Session(self, connection)
         self.turn()
         try:
             await session.established()
@@ -440,10 +339,10 @@ class Endpoint:
             return
         for session in list(self._sessions.values()):
             await session.close(lib.RP_CODE_DRAINED)
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_reader(self._timer)
+        self.loop.remove_reader(self._socket)
+        self.loop.remove_reader(self._timer)
         if self._writing:
-            self._loop.remove_writer(self._socket)
+            self.loop.remove_writer(self._socket)
         lib.rp_udp_close(self._udp)
         self._udp = None
         self.core.close()
@@ -464,20 +363,51 @@ class Endpoint:
         """Something was written or read: one turn at the end of this loop cycle sends it all."""
         if not self._woken:
             self._woken = True
-            self._loop.call_soon(self.turn)
+            self.loop.call_soon(self.flush)
 
     def turn(self, why: int = 0) -> None:
-        """One wake-up."""
+        """One wake-up. What it brings is handed over first: answers and acknowledgements go out
+        together, at the end of this loop cycle."""
+        if self._udp is None:
+            return
+        found = lib.rp_udp_turn(self._udp, self.core.pointer, why | lib.RP_TURN_HOLD)
+        if found & lib.RP_TURN_EVENTS:
+            self._tell()
+        else:
+            self._sent(found)
+
+    def flush(self) -> None:
+        """Sends what waits to be sent."""
         self._woken = False
         if self._udp is None:
             return
-        found = lib.rp_udp_turn(self._udp, self.core.pointer, why)
+        found = lib.rp_udp_turn(self._udp, self.core.pointer, 0)
+        self._sent(found)
+        if found & lib.RP_TURN_EVENTS:
+            self._tell()
+
+    def _sent(self, found: int) -> None:
         for session in self._traced:
             session.write_trace()
         self._watch_writable(bool(found & lib.RP_TURN_WRITABLE))
-        if found & lib.RP_TURN_EVENTS:
+
+    def _tell(self) -> None:
+        """Hands out what has happened. The tasks that wait for it run before the flush that is called
+        for at the end, so that what they write goes with it."""
+        if self._telling:
+            return
+        self._telling, woken = True, self._woken
+        self._woken = True
+        try:
+            while wholes := self.core.take_whole():
+                for whole in wholes:
+                    if session := self._sessions.get(whole.handle):
+                        session.take_whole(whole)
             for event in self.core.events():
                 self._handle(event)
+        finally:
+            self._telling, self._woken = False, woken
+            self.wake()
 
     def traced(self, session: Session, on: bool) -> None:
         """The session's: whether its trace is to be written after each turn."""
@@ -488,20 +418,20 @@ class Endpoint:
 
     def _watch_writable(self, wanted: bool) -> None:
         if wanted and not self._writing:
-            self._loop.add_writer(self._socket, self.turn)
+            self.loop.add_writer(self._socket, self.flush)
         elif self._writing and not wanted:
-            self._loop.remove_writer(self._socket)
+            self.loop.remove_writer(self._socket)
         self._writing = wanted
 
     def _handle(self, event: Event) -> None:
-        session = self._sessions.get(event.connection)
+        session = self._sessions.get(event.connection.handle)
         if session is None:
-            session = self._sessions[event.connection] = Session(self, event.connection)
+            session = self._sessions[event.connection.handle] = Session(self, event.connection)
         session.handle(event)
         if event.kind is EventKind.ACCEPTED:
             self._admit(session)
         elif event.kind is EventKind.CLOSED:
-            self._sessions.pop(event.connection, None)
+            self._sessions.pop(event.connection.handle, None)
             self._traced.discard(session)
 
     def _admit(self, session: Session) -> None:
@@ -516,7 +446,7 @@ class Endpoint:
         v6_socket = ":" in self.address[0]
         family = socket.AF_UNSPEC if v6_socket else socket.AF_INET
         try:
-            found = await self._loop.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM)
+            found = await self.loop.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM)
         except OSError as error:
             raise DeadAddress(f"the host name {host!r} is not known: {error.strerror}") from None
         numeric = found[0][4]

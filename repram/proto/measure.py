@@ -14,7 +14,8 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from repram.errors import RemoteError, RepramError, SessionClosed
-from repram.proto.endpoint import Endpoint, Session, Stream
+from repram.proto.endpoint import Endpoint, Session
+from repram.proto.stream import Stream
 
 PIECE: Final = 1 << 20
 MAX_ORDER: Final = 4096

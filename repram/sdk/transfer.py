@@ -15,9 +15,9 @@ from repram.crypto import sealing
 from repram.crypto.xchacha import Bytes
 from repram.errors import IntegrityFailure, NotFound, RemoteError, RepramError
 from repram.ids import ItemId, format_duration
-from repram.proto import rpc
 from repram.proto.endpoint import Session
-from repram.proto.messages import Found, Get, Held, Malformed, Put
+from repram.proto.messages import STORAGE, Found, Get, Held, Put
+from repram.proto.rpc import Caller, Malformed
 from repram.sdk.parallel import in_order, in_thread
 
 CHUNKS_IN_FLIGHT: Final = 8
@@ -63,7 +63,7 @@ class Upload:
     def __init__(
         self, session: Session, deadline: Deadline, report: Report, total: int | None
     ) -> None:
-        self._session = session
+        self._node = Caller(session, STORAGE)
         self._deadline = deadline
         self._report = report
         self._total = total
@@ -79,7 +79,7 @@ class Upload:
         """Have the node hold the bytes until the deadline."""
         item = sealing.id_of(sealed)
         request = Put(item.raw, len(sealed), self._deadline.ttl, self._deadline.remaining())
-        answer = await rpc.call(self._session, request, body=sealed)
+        answer = await self._node.call(request, body=sealed)
         if not isinstance(answer.reply, Held):
             raise RemoteError("the node did not say that it holds what it was sent")
         return item
@@ -105,7 +105,7 @@ class Download:
     """One file on its way from one node."""
 
     def __init__(self, session: Session, report: Report) -> None:
-        self._session = session
+        self._node = Caller(session, STORAGE)
         self._report = report
 
     async def manifest(self, item: ItemId, secret: bytes) -> Manifest:
@@ -146,7 +146,7 @@ class Download:
 
     async def _get(self, item: ItemId, limit: int) -> Bytes:
         try:
-            answer = await rpc.call(self._session, Get(item.raw), max_body=limit)
+            answer = await self._node.call(Get(item.raw), max_body=limit)
         except Malformed as error:
             raise IntegrityFailure(f"the node answered what it should not: {error}") from None
         if not isinstance(answer.reply, Found) or answer.reply.size != len(answer.body):

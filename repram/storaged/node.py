@@ -13,10 +13,12 @@ from repram.ids import HostPort, NodeAddress
 from repram.proto import rpc
 from repram.proto.connection import Settings
 from repram.proto.endpoint import Endpoint, Session
+from repram.proto.messages import STORAGE
 from repram.storaged import clock
 from repram.storaged.service import Service
 from repram.storaged.store import MemoryStore
 
+CALLS_AT_ONCE: Final = 64  # of one session; further ones wait at the caller
 _SWEEP_INTERVAL: Final = 0.5
 _FLUSH_INTERVAL: Final = 0.01
 _DRAIN_TIME: Final = 10.0
@@ -30,13 +32,14 @@ class Node:
     def __init__(self, endpoint: Endpoint, memory: int) -> None:
         self._endpoint = endpoint
         self._store = MemoryStore(memory)
-        self._server = rpc.Server(Service(self._store, clock.now).handle)
+        self._server = rpc.Server(STORAGE)
+        Service(self._store, clock.now).answer_on(self._server)
         self._sessions: set[Session] = set()
 
     @classmethod
     async def open(cls, listen: tuple[str, int], *, memory: int, identity: bytes) -> Self:
         """Bind the socket; the node answers from `serve` on."""
-        settings = Settings(max_streams=rpc.CONCURRENCY)
+        settings = Settings(max_streams=CALLS_AT_ONCE)
         endpoint = await Endpoint.open(listen, identity=identity, listen=True, settings=settings)
         return cls(endpoint, memory)
 

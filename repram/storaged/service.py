@@ -7,6 +7,7 @@ from collections.abc import Callable
 from repram.crypto.sealing import id_of
 from repram.errors import IntegrityFailure, UsageError
 from repram.ids import ItemId, format_duration, format_size
+from repram.proto.endpoint import Session
 from repram.proto.messages import (
     CHUNK_MAX,
     CHUNK_TTL_MAX,
@@ -15,9 +16,10 @@ from repram.proto.messages import (
     Get,
     Held,
     Put,
+    Reply,
     Request,
 )
-from repram.proto.rpc import Answer, Incoming
+from repram.proto.rpc import Answer, Incoming, Server
 from repram.storaged.clock import Moment
 from repram.storaged.store import MemoryStore
 
@@ -29,15 +31,13 @@ class Service:
         self._store = store
         self._now = now
 
-    async def handle(self, request: Request, body: Incoming) -> Answer:
-        """Answer one call; every error is the caller's to be told."""
-        match request:
-            case Put():
-                return await self._put(request, body)
-            case Get():
-                return self._get(request)
+    def answer_on(self, server: Server[Request, Reply]) -> None:
+        """Have a server ask here; every error is the caller's to be told."""
+        server.on_task(Put, self.put)
+        server.on(Get, self.get)
 
-    async def _put(self, request: Put, body: Incoming) -> Answer:
+    async def put(self, request: Put, body: Incoming) -> Held:
+        """Hold the bytes that follow, if they are those that the id names."""
         _check_bounds(request)
         with self._store.reserved(request.size, self._now()):  # bytes on their way count as held
             sealed = await body.take(request.size)
@@ -46,9 +46,10 @@ class Service:
             raise IntegrityFailure(f"the bytes that came are not those that {item} names")
         now = self._now()
         held = self._store.put(item, sealed, request.ttl, request.remaining, now)
-        return Answer(Held(held.created, held.ttl, held.remaining(now)))
+        return Held(held.created, held.ttl, held.remaining(now))
 
-    def _get(self, request: Get) -> Answer:
+    def get(self, request: Get, _session: Session) -> Answer[Found]:
+        """Give back what is held."""
         now = self._now()
         held = self._store.get(ItemId(request.id), now)
         found = Found(len(held.body), held.created, held.ttl, held.remaining(now))

@@ -12,7 +12,8 @@ import pytest
 from nacl.bindings import crypto_sign_seed_keypair
 
 from repram.proto.connection import Settings
-from repram.proto.endpoint import Endpoint, Session, Stream
+from repram.proto.endpoint import Endpoint, Session
+from repram.proto.stream import Stream
 
 KIB, MIB = 1 << 10, 1 << 20
 STRANGER = crypto_sign_seed_keypair(b"another seed, another key......!")[0]

@@ -17,7 +17,8 @@ from repram.errors import (
     WrongKey,
 )
 from repram.proto.connection import Secret, Settings
-from repram.proto.endpoint import Endpoint, Session, Stream
+from repram.proto.endpoint import Endpoint, Session
+from repram.proto.stream import Stream
 from tests.conftest import Run
 from tests.proto.by_hand import INIT, VERSION, datagram
 from tests.proto.live import (

@@ -17,8 +17,9 @@ from repram.content.padding import padme
 from repram.crypto.links import Link, WebLink
 from repram.errors import Conflict, IntegrityFailure, NotFound, RepramError, UsageError
 from repram.ids import HostPort, NodeAddress
-from repram.proto.messages import Found, Get, Request
-from repram.proto.rpc import Answer, Incoming
+from repram.proto.endpoint import Session
+from repram.proto.messages import STORAGE, Found, Get, Held, Put
+from repram.proto.rpc import Answer, Incoming, Server
 from repram.sdk import Client, Progress
 from repram.storaged import clock
 from repram.storaged.service import Service
@@ -39,23 +40,31 @@ class Lying:
         self.tamper: Tamper | None = None
         self.only: int | None = None
 
-    async def handle(self, request: Request, body: Incoming) -> Answer:
-        answer = await self._service.handle(request, body)
-        if not isinstance(request, Get):
-            self._order.append(request.id)
-            return answer
+    async def put(self, request: Put, body: Incoming) -> Held:
+        held = await self._service.put(request, body)
+        self._order.append(request.id)
+        return held
+
+    def get(self, request: Get, session: Session) -> Answer[Found]:
         place = self._order.index(request.id)
         if self.tamper is None or self.only not in (None, place):
-            return answer
-        held = [bytes((await self._service.handle(Get(each), body)).body) for each in self._order]
-        lie = self.tamper(held, place)
+            return self._service.get(request, session)
+        lie = self.tamper([self._held(each, session) for each in self._order], place)
         return Answer(Found(len(lie), 1, 60_000, 60_000), lie)
+
+    def _held(self, item: bytes, session: Session) -> bytes:
+        body = self._service.get(Get(item), session).body
+        assert isinstance(body, bytes | bytearray)
+        return bytes(body)
 
 
 @asynccontextmanager
 async def lying() -> AsyncIterator[tuple[Lying, NodeAddress]]:
     node = Lying()
-    async with serving(node.handle) as address:
+    server = Server(STORAGE)
+    server.on_task(Put, node.put)
+    server.on(Get, node.get)
+    async with serving(server) as address:
         yield node, address
 
 

@@ -10,9 +10,19 @@ import pytest
 
 from repram.crypto.sealing import id_of
 from repram.errors import Full, IntegrityFailure, NotFound, UsageError
-from repram.proto import rpc
-from repram.proto.endpoint import Session
-from repram.proto.messages import CHUNK_MAX, CHUNK_TTL_MAX, CHUNK_TTL_MIN, Found, Get, Held, Put
+from repram.proto.messages import (
+    CHUNK_MAX,
+    CHUNK_TTL_MAX,
+    CHUNK_TTL_MIN,
+    STORAGE,
+    Found,
+    Get,
+    Held,
+    Put,
+    Reply,
+    Request,
+)
+from repram.proto.rpc import Answered, Caller, Server
 from repram.storaged.clock import Moment
 from repram.storaged.service import Service
 from repram.storaged.store import ITEM_OVERHEAD, MemoryStore
@@ -35,24 +45,25 @@ class Clock:
 
 
 @asynccontextmanager
-async def node(clock: Clock, capacity: int = 1 << 30) -> AsyncIterator[Session]:
-    service = Service(MemoryStore(capacity), clock)
-    async with serving(service.handle) as address, calling(address) as session:
-        yield session
+async def node(clock: Clock, capacity: int = 1 << 30) -> AsyncIterator[Caller[Request, Reply]]:
+    server = Server(STORAGE)
+    Service(MemoryStore(capacity), clock).answer_on(server)
+    async with serving(server) as address, calling(address) as session:
+        yield Caller(session, STORAGE)
 
 
 def test_what_was_put_is_there_until_its_time_and_not_at_it(run: Run[None]) -> None:
     async def main() -> None:
         clock = Clock()
-        async with node(clock) as session:
-            answer = await rpc.call(session, Put(ID, len(SEALED), MINUTE, MINUTE), body=SEALED)
+        async with node(clock) as asked:
+            answer = await asked.call(Put(ID, len(SEALED), MINUTE, MINUTE), body=SEALED)
             assert answer.reply == Held(clock().wall, MINUTE, MINUTE)
             clock.time += MINUTE - 1
-            found = await rpc.call(session, Get(ID), max_body=100)
+            found = await asked.call(Get(ID), max_body=100)
             assert found == (Found(len(SEALED), clock().wall - MINUTE + 1, MINUTE, 1), SEALED)
             clock.time += 1
             with pytest.raises(NotFound):
-                await rpc.call(session, Get(ID), max_body=100)
+                await asked.call(Get(ID), max_body=100)
 
     run(main())
 
@@ -60,12 +71,12 @@ def test_what_was_put_is_there_until_its_time_and_not_at_it(run: Run[None]) -> N
 def test_part_of_a_lease_that_has_passed_counts(run: Run[None]) -> None:
     async def main() -> None:
         clock = Clock()
-        async with node(clock) as session:
-            answer = await rpc.call(session, Put(ID, len(SEALED), MINUTE, 1_000), body=SEALED)
+        async with node(clock) as asked:
+            answer = await asked.call(Put(ID, len(SEALED), MINUTE, 1_000), body=SEALED)
             assert answer.reply == Held(clock().wall - 59_000, MINUTE, 1_000)
             clock.time += 1_000
             with pytest.raises(NotFound):
-                await rpc.call(session, Get(ID))
+                await asked.call(Get(ID))
 
     run(main())
 
@@ -85,9 +96,9 @@ def test_bounds_are_refused_and_named(
     run: Run[None], size: int, ttl: int, remaining: int, named: str
 ) -> None:
     async def main() -> None:
-        async with node(Clock()) as session:
+        async with node(Clock()) as asked:
             with pytest.raises(UsageError, match=named):
-                await rpc.call(session, Put(ID, size, ttl, remaining), body=b"x")
+                await asked.call(Put(ID, size, ttl, remaining), body=b"x")
 
     run(main())
 
@@ -95,34 +106,32 @@ def test_bounds_are_refused_and_named(
 @pytest.mark.parametrize("ttl", [CHUNK_TTL_MIN, CHUNK_TTL_MAX])
 def test_the_bounds_themselves_are_taken(run: Run[None], ttl: int) -> None:
     async def main() -> None:
-        async with node(Clock()) as session:
-            await rpc.call(session, Put(ID, len(SEALED), ttl, ttl), body=SEALED)
+        async with node(Clock()) as asked:
+            await asked.call(Put(ID, len(SEALED), ttl, ttl), body=SEALED)
             largest = bytes(CHUNK_MAX)
-            await rpc.call(session, Put(id_of(largest).raw, CHUNK_MAX, ttl, ttl), body=largest)
+            await asked.call(Put(id_of(largest).raw, CHUNK_MAX, ttl, ttl), body=largest)
 
     run(main())
 
 
 def test_bytes_that_the_id_does_not_name_are_not_held(run: Run[None]) -> None:
     async def main() -> None:
-        async with node(Clock()) as session:
+        async with node(Clock()) as asked:
             with pytest.raises(IntegrityFailure, match="not those"):
-                await rpc.call(session, Put(ID, len(SEALED), MINUTE, MINUTE), body=b"other bytes!")
+                await asked.call(Put(ID, len(SEALED), MINUTE, MINUTE), body=b"other bytes!")
             with pytest.raises(NotFound):
-                await rpc.call(session, Get(ID))
+                await asked.call(Get(ID))
 
     run(main())
 
 
 def test_a_full_node_refuses_before_it_reads_and_serves_what_it_has(run: Run[None]) -> None:
     async def main() -> None:
-        async with node(Clock(), len(SEALED) + ITEM_OVERHEAD) as session:
-            await rpc.call(session, Put(ID, len(SEALED), MINUTE, MINUTE), body=SEALED)
+        async with node(Clock(), len(SEALED) + ITEM_OVERHEAD) as asked:
+            await asked.call(Put(ID, len(SEALED), MINUTE, MINUTE), body=SEALED)
             with pytest.raises(Full, match="this node is full"):
-                await rpc.call(
-                    session, Put(bytes(32), CHUNK_MAX, MINUTE, MINUTE), body=bytes(CHUNK_MAX)
-                )
-            assert (await rpc.call(session, Get(ID), max_body=100)).body == SEALED
+                await asked.call(Put(bytes(32), CHUNK_MAX, MINUTE, MINUTE), body=bytes(CHUNK_MAX))
+            assert (await asked.call(Get(ID), max_body=100)).body == SEALED
 
     run(main())
 
@@ -130,15 +139,15 @@ def test_a_full_node_refuses_before_it_reads_and_serves_what_it_has(run: Run[Non
 def test_bytes_on_their_way_count_until_they_are_there_or_given_up(run: Run[None]) -> None:
     async def main() -> None:
         clock = Clock()
-        async with node(clock, CHUNK_MAX + ITEM_OVERHEAD) as session:
+        async with node(clock, CHUNK_MAX + ITEM_OVERHEAD) as asked:
             largest = bytes(CHUNK_MAX)
             put = Put(id_of(largest).raw, CHUNK_MAX, MINUTE, MINUTE)
             results = await asyncio.gather(
-                *(rpc.call(session, put, body=largest) for _ in range(4)), return_exceptions=True
+                *(asked.call(put, body=largest) for _ in range(4)), return_exceptions=True
             )
-            assert any(isinstance(each, rpc.Answer) for each in results)
-            assert all(isinstance(each, rpc.Answer | Full) for each in results)
+            assert any(isinstance(each, Answered) for each in results)
+            assert all(isinstance(each, Answered | Full) for each in results)
             clock.time += MINUTE
-            await rpc.call(session, put, body=largest)
+            await asked.call(put, body=largest)
 
     run(main())

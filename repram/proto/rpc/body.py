@@ -1,0 +1,130 @@
+"""Bodies: bytes on their way in or out, never more of them in memory than somebody asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from typing import Final, TypeAlias, TypeVar
+
+from repram.errors import StreamReset
+from repram.proto.endpoint import Session
+from repram.proto.rpc.failures import Malformed, Stalled, broken_off
+from repram.proto.stream import Stream
+
+Bytes: TypeAlias = bytes | bytearray | memoryview
+Body: TypeAlias = Bytes | AsyncIterable[Bytes]
+T = TypeVar("T")
+
+PATIENCE: Final = 60.0  # seconds without any progress after which a transfer is given up
+PIECE: Final = 1 << 16
+_STARVED: Final = 0.5  # seconds; see Incoming
+
+
+class Incoming:
+    """A body on its way in; nothing is buffered until it is asked for.
+
+    `starved` is called when nothing has come for a while: perhaps what waits behind this body holds
+    the credit that it needs.
+    """
+
+    def __init__(
+        self, stream: Stream, patience: float, starved: Callable[[], None] | None = None
+    ) -> None:
+        self._stream = stream
+        self._patience = patience
+        self._starved = starved
+
+    @property
+    def session(self) -> Session:
+        """Whose it is: `peer_key` and `secret_id` say what the other side has proved."""
+        return self._stream.session
+
+    async def read(self, limit: int = PIECE) -> bytes:
+        """Some bytes as soon as there are any; b"" at the end."""
+        try:
+            data = self._stream.read_now(limit)
+            if data is None:
+                step = lambda: self._stream.read(limit)  # noqa: E731  # read again in here, not twice above
+                data = await patiently(self._stream, step, self._patience, self._starved)
+            return data
+        except StreamReset as error:
+            raise broken_off(error) from None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await self.read():
+            yield piece
+
+    async def take(self, size: int) -> bytearray:
+        """All of a body of exactly `size` bytes; the caller has checked that it can hold them."""
+        body = bytearray(size)
+        await self._fill(memoryview(body))
+        if await self.read(1):
+            raise Malformed(f"more than the {size} bytes that were announced came")
+        return body
+
+    async def take_rest(self, limit: int) -> bytearray:
+        """Whatever comes until the end, if it is not more than `limit` bytes."""
+        body = bytearray()
+        while piece := await self.read():
+            if len(body) + len(piece) > limit:
+                raise Malformed(f"more than the {limit} bytes that were asked for came")
+            body += piece
+        return body
+
+    async def take_exactly(self, size: int) -> bytearray:
+        """The next `size` bytes."""
+        part = bytearray(size)
+        await self._fill(memoryview(part))
+        return part
+
+    async def _fill(self, view: memoryview) -> None:
+        while view:
+            piece = await self.read(len(view))
+            if not piece:
+                raise Malformed(f"the stream ended {len(view)} bytes short")
+            view[: len(piece)] = piece
+            view = view[len(piece) :]
+
+
+async def send(stream: Stream, body: Body, patience: float) -> None:
+    """Writes all of a body and the end behind it, as fast as the other side takes it and no faster."""
+    if isinstance(body, AsyncIterable):
+        await _send_pieces(stream, body, patience)
+    elif body:
+        stream.write(body)  # not copied: the transport takes it piece by piece
+    stream.send_eof()
+    if stream.backlogged:
+        await patiently(stream, stream.drain, patience)
+
+
+async def _send_pieces(stream: Stream, body: AsyncIterable[Bytes], patience: float) -> None:
+    try:
+        async for piece in body:
+            stream.write(piece)
+            if stream.backlogged:
+                await patiently(stream, stream.drain, patience)
+    finally:
+        if isinstance(body, AsyncGenerator):
+            await body.aclose()  # now, and not whenever it is collected
+
+
+async def patiently(
+    stream: Stream,
+    step: Callable[[], Awaitable[T]],
+    patience: float,
+    starved: Callable[[], None] | None = None,
+) -> T:
+    """Awaits what moves on with the stream, for as long as anything of it moves."""
+    left = patience
+    while True:
+        before, wait = stream.progress, min(left, _STARVED) if starved else left
+        try:
+            async with asyncio.timeout(wait):
+                return await step()
+        except TimeoutError:
+            left = patience if stream.progress != before else left - wait
+        if starved is not None:
+            starved()
+            starved = None
+        if left <= 0:
+            raise Stalled(f"nothing moved for {patience:.0f} s")

@@ -1,0 +1,284 @@
+"""The side that answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+
+from repram.errors import Busy, RepramError, SessionClosed, StreamReset
+from repram.proto.endpoint import Session
+from repram.proto.rpc.body import PATIENCE, Body, Incoming, patiently, send
+from repram.proto.rpc.codec import REQUEST_HEAD, Codec, P, Q, message_size
+from repram.proto.rpc.failures import (
+    Code,
+    DeadlinePassed,
+    Failure,
+    Malformed,
+    UnknownRequest,
+    failure_of,
+)
+from repram.proto.rpc.slots import Slots, Waiting
+from repram.proto.stream import Stream
+
+M = TypeVar("M", bound=msgspec.Struct)
+R_co = TypeVar("R_co", bound=msgspec.Struct, covariant=True)
+
+AT_ONCE: Final = 1024
+_SHORT: Final = 4096  # an answer of at most so many bytes goes out in one piece
+
+_DRAINING: Final = "it is shutting down"
+
+_log = logging.getLogger(__name__)
+
+
+class Answer(NamedTuple, Generic[R_co]):
+    """A reply and the body that goes with it."""
+
+    reply: R_co
+    body: Body = b""
+
+
+Plain: TypeAlias = Callable[[Any, Session], Any]
+Task: TypeAlias = Callable[[Any, Incoming], Awaitable[Any]]
+
+
+class Server(Generic[Q, P]):
+    """Answers the calls of any number of sessions.
+
+    A kind of request is answered by a plain function, at once and without a task, or by a coroutine
+    in a task of its own, of which `at_once` run at a time while others wait their turn. How many calls
+    one session may have under way is its endpoint's `max_streams`; its other calls wait at the caller.
+    """
+
+    def __init__(
+        self, codec: Codec[Q, P], *, at_once: int = AT_ONCE, patience: float = PATIENCE
+    ) -> None:
+        self.codec = codec
+        self.patience = patience
+        self.slots = Slots(at_once)
+        self.plain: dict[type, Plain] = {}
+        self.tasks: dict[type, Task] = {}
+        self.draining = False
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def on(self, kind: type[M], handler: Callable[[M, Session], P | Answer[P]]) -> None:
+        """Requests of this kind have no body, and are answered by a function that does not wait."""
+        self.plain[kind] = handler
+
+    def on_task(
+        self, kind: type[M], handler: Callable[[M, Incoming], Awaitable[P | Answer[P]]]
+    ) -> None:
+        """Requests of this kind are answered by a coroutine, which may read their body. It is cancelled
+        when the caller has given up, the time is over or the session ends."""
+        self.tasks[kind] = handler
+
+    async def attend(self, session: Session) -> None:
+        """Answers the session's calls until it ends; what is then under way is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            calls = _Calls(self, session, tasks)
+            session.on_whole = calls.whole
+            try:
+                while True:
+                    calls.start(await session.accept_stream())
+            except SessionClosed:
+                return
+            finally:
+                session.on_whole = None
+
+    async def drain(self) -> None:
+        """Takes no further calls and waits for those under way."""
+        self.draining = True
+        await self._idle.wait()
+
+    def begin(self) -> None:
+        """A call is under way: `drain` waits for it."""
+        self._under_way += 1
+        self._idle.clear()
+
+    def end(self) -> None:
+        """It is not any more."""
+        self._under_way -= 1
+        if not self._under_way:
+            self._idle.set()
+
+
+class _Calls(Generic[Q, P]):
+    """The calls of one session; whatever goes wrong in one concerns its stream alone."""
+
+    def __init__(self, server: Server[Q, P], session: Session, tasks: asyncio.TaskGroup) -> None:
+        self._server = server
+        self._codec = server.codec
+        self._session = session
+        self._tasks = tasks
+        self._waiting: Waiting = set()
+
+    # ---- without a task
+
+    def whole(self, stream: int, data: bytes) -> None:
+        """A call has come in one piece."""
+        try:
+            request, left, behind = self._split(data)
+            handler = self._server.plain.get(type(request))
+            if handler is None:
+                calling = self._session.came_whole(stream, behind)
+                self._spawn(calling, lambda stream: self._run(stream, request, left))
+                return
+            reply, body = self._encoded(self._plainly(handler, request, behind))
+        except Exception as error:  # noqa: BLE001  # the caller is told, or it is logged
+            reply, body = self._failure(error), b""
+        self._send_at_once(stream, reply, body)
+
+    def _send_at_once(self, stream: int, reply: bytes, body: Body) -> None:
+        if not isinstance(body, bytes) or len(body) > _SHORT:
+            answering = self._session.came_whole(stream)
+            self._spawn(answering, lambda stream: self._respond(stream, reply, body))
+        elif unsent := self._session.answer(stream, reply + body if body else reply):
+            self._spawn(unsent, self._drain)
+
+    def _split(self, data: bytes) -> tuple[Q, int, bytes]:
+        """The request, the milliseconds that are left for it, and what stands behind it."""
+        if len(data) < REQUEST_HEAD.size:
+            raise Malformed(f"the request ended after {len(data)} bytes")
+        head, left = REQUEST_HEAD.unpack_from(data)
+        end = REQUEST_HEAD.size + message_size(head)
+        if len(data) < end:
+            raise Malformed(f"the request ended {end - len(data)} bytes short")
+        return self._codec.read_request(data[REQUEST_HEAD.size : end]), left, data[end:]
+
+    def _plainly(self, handler: Plain, request: Q, behind: bytes) -> P | Answer[P]:
+        if behind:
+            raise Malformed("bytes came behind a request that has no body")
+        if self._server.draining:
+            raise Busy(_DRAINING)
+        reply: P | Answer[P] = handler(request, self._session)
+        return reply
+
+    # ---- in a task
+
+    def start(self, stream: Stream) -> None:
+        """Answers the call that comes by this stream."""
+        self._spawn(stream, self._call)
+
+    def _spawn(self, stream: Stream, work: Callable[[Stream], Awaitable[None]]) -> None:
+        task = self._tasks.create_task(self._attend(stream, work))
+        task.add_done_callback(lambda _: _leave(stream))  # even if it never started
+        stream.on_lost = task.cancel
+        if stream.given_up:
+            task.cancel()
+
+    async def _attend(self, stream: Stream, work: Callable[[Stream], Awaitable[None]]) -> None:
+        try:
+            await work(stream)
+            stream.stop(Code.UNREAD)
+        except (StreamReset, SessionClosed):
+            return
+        except RepramError as error:
+            stream.reset(failure_of(error).code)
+        except Exception:  # noqa: BLE001  # a bug of ours must not end the session for all others
+            _log.exception("a call failed in the middle of its answer")
+            stream.reset(Code.FAILED)
+
+    async def _call(self, stream: Stream) -> None:
+        """A call that comes piece by piece."""
+        incoming = Incoming(stream, self._server.patience)
+        try:
+            head, left = REQUEST_HEAD.unpack(await incoming.take_exactly(REQUEST_HEAD.size))
+            message = await incoming.take_exactly(message_size(head))
+            request = self._codec.read_request(bytes(message))
+        except (StreamReset, SessionClosed):
+            raise
+        except RepramError as error:
+            await self._respond(stream, self._failure(error), b"")
+            return
+        if plain := self._server.plain.get(type(request)):
+            await self._respond(stream, *await self._outcome(self._late(plain, request, incoming)))
+        else:
+            await self._run(stream, request, left)
+
+    async def _late(self, plain: Plain, request: Q, incoming: Incoming) -> P | Answer[P]:
+        return self._plainly(plain, request, await incoming.read(1))
+
+    async def _run(self, stream: Stream, request: Q, left: int) -> None:
+        """Asks the handler and sends what it answers, within the milliseconds that are left."""
+        answer = None
+        try:
+            handler = self._handler(request)
+            self._server.begin()
+        except RepramError as error:
+            await self._respond(stream, self._failure(error), b"")
+            return
+        try:
+            async with asyncio.timeout(left / 1000 if left else None):
+                await self._server.slots.take(self._waiting)
+                try:
+                    incoming = Incoming(stream, self._server.patience, self._starved)
+                    answer = await self._outcome(handler(request, incoming))
+                    await self._respond(stream, *answer)
+                finally:
+                    self._server.slots.give()
+        except TimeoutError:
+            if answer is not None:
+                raise DeadlinePassed from None
+            await self._respond(stream, self._failure(DeadlinePassed()), b"")
+        finally:
+            self._server.end()
+
+    def _handler(self, request: Q) -> Task:
+        if self._server.draining:
+            raise Busy(_DRAINING)
+        handler = self._server.tasks.get(type(request))
+        if handler is None:
+            raise UnknownRequest("this node does not answer this kind of request")
+        return handler
+
+    async def _outcome(self, answering: Awaitable[P | Answer[P]]) -> tuple[bytes, Body]:
+        """What to send for what a handler returns, or raises."""
+        try:
+            return self._encoded(await answering)
+        except (StreamReset, SessionClosed):
+            raise
+        except Exception as error:  # noqa: BLE001  # the caller is told, or it is logged
+            return self._failure(error), b""
+
+    async def _respond(self, stream: Stream, reply: bytes, body: Body) -> None:
+        self._server.begin()
+        try:
+            stream.write(reply)
+            await send(stream, body, self._server.patience)
+        finally:
+            self._server.end()
+
+    async def _drain(self, stream: Stream) -> None:
+        self._server.begin()
+        try:
+            await patiently(stream, stream.drain, self._server.patience)
+        finally:
+            self._server.end()
+
+    def _starved(self) -> None:
+        self._server.slots.admit_all(self._waiting)
+
+    # ----
+
+    def _encoded(self, answer: P | Answer[P]) -> tuple[bytes, Body]:
+        if isinstance(answer, Answer):
+            return self._codec.reply(answer.reply), answer.body
+        return self._codec.reply(answer), b""
+
+    def _failure(self, error: Exception) -> bytes:
+        if isinstance(error, RepramError):
+            return self._codec.reply(failure_of(error))
+        _log.error("a call failed", exc_info=error)
+        return self._codec.reply(Failure(Code.FAILED, "something went wrong inside the node"))
+
+
+def _leave(stream: Stream) -> None:
+    stream.on_lost = None
+    if not stream.over:
+        stream.reset(Code.CANCELLED)
