@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -16,6 +18,7 @@ from repram_cli.running import run as run_coroutine
 
 if TYPE_CHECKING:
     from repram.proto.connection import Settings
+    from repram.proto.endpoint import Session
 
 app = typer.Typer(help="Measure the transport between two machines.", no_args_is_help=True)
 
@@ -23,6 +26,7 @@ SuiteName = Literal["auto", "xchacha20", "aegis256"]
 LoopName = Literal["uvloop", "asyncio"]
 Loop = Annotated[LoopName, typer.Option(help="The event loop of this side.")]
 DEFAULT_BYTES = "1GiB"
+DEFAULT_SECONDS = 10.0
 
 
 @app.command()
@@ -77,6 +81,13 @@ def run(
     controller: Annotated[
         Literal["cubic", "bbr"], typer.Option("--cc", help="How the window is controlled.")
     ] = "cubic",
+    rpc: Annotated[bool, typer.Option("--rpc", help="Measure calls instead of bytes.")] = False,
+    call_size: Annotated[
+        int, typer.Option("--size", min=0, max=1 << 15, help="With --rpc: bytes a call.")
+    ] = 64,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=1000, help="With --rpc: calls at a time.")
+    ] = 64,
     loop: Loop = "uvloop",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON objects.")] = False,
 ) -> None:
@@ -86,6 +97,19 @@ def run(
     limit = 0.0 if seconds is None else _seconds(seconds)
     amount = 0 if seconds else parse_size(size or DEFAULT_BYTES)
     where = NodeAddress.parse(address)
+    if rpc:
+        run_coroutine(
+            _calls(
+                where,
+                size=call_size,
+                concurrency=concurrency,
+                seconds=limit or DEFAULT_SECONDS,
+                settings=_settings(suite, controller),
+                as_json=as_json,
+            ),
+            plain=loop == "asyncio",
+        )
+        return
     run_coroutine(
         _run(
             where,
@@ -116,6 +140,42 @@ def _settings(suite: SuiteName, controller: str) -> Settings:
     return Settings(suites=suites[suite], controller=controller)
 
 
+@asynccontextmanager
+async def _session(where: NodeAddress, settings: Settings) -> AsyncIterator[Session]:
+    from repram.proto.endpoint import ANY, Endpoint
+
+    local = ("::", 0) if ":" in where.at.host else ANY
+    async with (
+        await Endpoint.open(local, settings=settings) as endpoint,
+        await endpoint.connect((where.at.host, where.at.port), where.key) as session,
+    ):
+        yield session
+
+
+async def _calls(
+    where: NodeAddress,
+    *,
+    size: int,
+    concurrency: int,
+    seconds: float,
+    settings: Settings,
+    as_json: bool,
+) -> None:
+    from dataclasses import asdict
+
+    from repram.proto import measure
+
+    async with _session(where, settings) as session:
+        result = await measure.calls(session, size=size, concurrency=concurrency, seconds=seconds)
+    if as_json:
+        output.event("result", **asdict(result))
+        return
+    output.data(
+        f"{result.ops_s:.0f} calls a second of {size} bytes, {concurrency} at a time: "
+        f"half within {result.p50_us:.0f} µs, 99 % within {result.p99_us:.0f} µs, {result.suite}"
+    )
+
+
 async def _run(
     where: NodeAddress,
     *,
@@ -129,13 +189,8 @@ async def _run(
     from dataclasses import asdict
 
     from repram.proto import measure
-    from repram.proto.endpoint import ANY, Endpoint
 
-    local = ("::", 0) if ":" in where.at.host else ANY
-    async with (
-        await Endpoint.open(local, settings=settings) as endpoint,
-        await endpoint.connect((where.at.host, where.at.port), where.key) as session,
-    ):
+    async with _session(where, settings) as session:
         result = await measure.transfer(
             session, size=size, seconds=seconds, direction=direction, streams=streams
         )

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
 from repram.errors import RemoteError, RepramError, SessionClosed
 from repram.proto.endpoint import Endpoint, Session
+from repram.proto.rpc import Caller, Codec, Server
 from repram.proto.stream import Stream
 
 PIECE: Final = 1 << 20
 MAX_ORDER: Final = 4096
+MAX_ECHO: Final = 1 << 15
 MAX_SECONDS: Final = 3600.0
 MAX_BYTES: Final = 1 << 50
 
@@ -40,6 +43,10 @@ class Cost(msgspec.Struct, frozen=True, array_like=True, tag="cost"):
     """Tell what your process has cost so far."""
 
 
+class Calls(msgspec.Struct, frozen=True, array_like=True, tag="calls"):
+    """From now on answer echoes; the first order of a session alone may say so."""
+
+
 class Account(msgspec.Struct, frozen=True, array_like=True):
     """What the far side has to tell: bytes counted, CPU seconds, and its packets."""
 
@@ -50,7 +57,22 @@ class Account(msgspec.Struct, frozen=True, array_like=True):
     retransmitted: int
 
 
-Order: TypeAlias = Sink | Source | Cost
+Order: TypeAlias = Sink | Source | Cost | Calls
+
+
+class Echo(msgspec.Struct, frozen=True, array_like=True, tag="echo"):
+    """Say it back."""
+
+    data: Annotated[bytes, msgspec.Meta(max_length=MAX_ECHO)]
+
+
+class Echoed(msgspec.Struct, frozen=True, array_like=True, tag="echoed"):
+    """It, said back."""
+
+    data: Annotated[bytes, msgspec.Meta(max_length=MAX_ECHO)]
+
+
+ECHO: Final = Codec[Echo, Echoed](Echo, Echoed)
 
 _orders: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
 _accounts: msgspec.msgpack.Decoder[Account] = msgspec.msgpack.Decoder(Account)
@@ -100,21 +122,31 @@ async def serve(endpoint: Endpoint) -> None:
 
 
 async def _serve_session(session: Session) -> None:
-    async with asyncio.TaskGroup() as tasks:
-        while True:
-            try:
+    with suppress(SessionClosed):
+        if await _serve_stream(session, await session.accept_stream()):
+            await _answer_echoes(session)
+            return
+        async with asyncio.TaskGroup() as tasks:
+            while True:
                 stream = await session.accept_stream()
-            except SessionClosed:
-                return
-            tasks.create_task(_serve_stream(session, stream))
+                tasks.create_task(_serve_stream(session, stream))
 
 
-async def _serve_stream(session: Session, stream: Stream) -> None:
+async def _answer_echoes(session: Session) -> None:
+    server = Server(ECHO)
+    server.on(Echo, lambda request, _session: Echoed(request.data))
+    await server.attend(session)
+
+
+async def _serve_stream(session: Session, stream: Stream) -> bool:
+    """Whether calls are to follow."""
     try:
         order = _orders.decode(await _read(stream))
         await _obey(session, stream, order)
     except (RepramError, msgspec.MsgspecError, asyncio.IncompleteReadError):
         stream.reset(1)
+        return False
+    return isinstance(order, Calls)
 
 
 async def _obey(session: Session, stream: Stream, order: Order) -> None:
@@ -125,7 +157,7 @@ async def _obey(session: Session, stream: Stream, order: Order) -> None:
         case Source():
             size, seconds = min(order.size, MAX_BYTES), min(order.seconds, MAX_SECONDS)
             await _pour(stream, size, seconds)
-        case Cost():
+        case Cost() | Calls():
             await _write(stream, _account(session, 0))
     stream.send_eof()
 
@@ -201,9 +233,58 @@ async def transfer(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """Calls a second, and what half and all but one in a hundred of them took at most."""
+
+    ops: int
+    ops_s: float
+    p50_us: float
+    p99_us: float
+    seconds: float
+    size: int
+    concurrency: int
+    cpu_s_local: float
+    suite: str
+
+
+async def calls(session: Session, *, size: int, concurrency: int, seconds: float) -> CallResult:
+    """Echoes of `size` bytes, `concurrency` at a time, for so long."""
+    await _ask(session, Calls())
+    caller, request = Caller(session, ECHO), Echo(bytes(size))
+    took: list[float] = []
+    cpu, started = time.process_time(), time.perf_counter()
+
+    async def worker() -> None:
+        while (start := time.perf_counter()) < started + seconds:
+            await caller.ask(request)
+            took.append(time.perf_counter() - start)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(concurrency):
+            group.create_task(worker())
+    spent, ops = time.perf_counter() - started, len(took)
+    took.sort()
+    return CallResult(
+        ops=ops,
+        ops_s=ops / spent,
+        p50_us=took[ops // 2] * 1e6,
+        p99_us=took[ops * 99 // 100] * 1e6,
+        seconds=spent,
+        size=size,
+        concurrency=concurrency,
+        cpu_s_local=time.process_time() - cpu,
+        suite=session.stats().suite.name.lower(),
+    )
+
+
 async def _ask_cost(session: Session) -> Account:
+    return await _ask(session, Cost())
+
+
+async def _ask(session: Session, order: Order) -> Account:
     stream = await session.open_stream(priority=0)
-    await _write(stream, Cost())
+    await _write(stream, order)
     stream.send_eof()
     account = _accounts.decode(await _read(stream))
     await stream.read()

@@ -70,3 +70,15 @@ def test_a_mangled_address_is_said_to_be_one() -> None:
     done = repram("bench", "run", "repram+node://nonsense@localhost:1")
     assert done.returncode == 2
     assert b"Traceback" not in done.stderr
+
+
+def test_calls_are_counted_and_timed() -> None:
+    with serving("--listen", "127.0.0.1:0") as node:
+        options = ("--rpc", "--size", "100", "--concurrency", "8", "--seconds", "1", "--json")
+        done = repram("bench", "run", node.address, *options)
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        assert result["type"] == "result"
+        assert result["ops"] > 0
+        assert 0 < result["p50_us"] <= result["p99_us"]
+        assert node.stop()[0] == 0

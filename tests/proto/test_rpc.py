@@ -173,6 +173,22 @@ def test_when_the_session_ends_a_call_says_so(run: Run[None]) -> None:
     run(main())
 
 
+def test_a_session_that_ends_elsewhere_is_an_error_like_any_other(run: Run[None]) -> None:
+    """A handler that asks a node of its own: what happens there is not what happens here."""
+
+    async def main() -> None:
+        async def relay(_request: Work, _body: Incoming) -> Done:
+            raise SessionClosed(7, "elsewhere")
+
+        answering = server()
+        answering.on_task(Work, relay)
+        async with talking(answering) as ends:
+            with pytest.raises(RepramError, match="elsewhere"):
+                await ends.caller.ask(Work())
+
+    run(main())
+
+
 def test_a_longer_message_than_any_is_a_callers_mistake(run: Run[None]) -> None:
     async def main() -> None:
         async with talking(server()) as ends:

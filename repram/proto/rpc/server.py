@@ -156,8 +156,8 @@ class _Calls(Generic[Q, P]):
             raise Malformed("bytes came behind a request that has no body")
         if self._server.draining:
             raise Busy(_DRAINING)
-        reply: P | Answer[P] = handler(request, self._session)
-        return reply
+        answer: P | Answer[P] = handler(request, self._session)
+        return answer
 
     # ---- in a task
 
@@ -197,7 +197,8 @@ class _Calls(Generic[Q, P]):
             await self._respond(stream, self._failure(error), b"")
             return
         if plain := self._server.plain.get(type(request)):
-            await self._respond(stream, *await self._outcome(self._late(plain, request, incoming)))
+            late = self._late(plain, request, incoming)
+            await self._respond(stream, *await self._outcome(stream, late))
         else:
             await self._run(stream, request, left)
 
@@ -206,7 +207,7 @@ class _Calls(Generic[Q, P]):
 
     async def _run(self, stream: Stream, request: Q, left: int) -> None:
         """Asks the handler and sends what it answers, within the milliseconds that are left."""
-        answer = None
+        answer, deadline = None, asyncio.timeout(left / 1000 if left else None)
         try:
             handler = self._handler(request)
             self._server.begin()
@@ -214,15 +215,17 @@ class _Calls(Generic[Q, P]):
             await self._respond(stream, self._failure(error), b"")
             return
         try:
-            async with asyncio.timeout(left / 1000 if left else None):
+            async with deadline:
                 await self._server.slots.take(self._waiting)
                 try:
                     incoming = Incoming(stream, self._server.patience, self._starved)
-                    answer = await self._outcome(handler(request, incoming))
+                    answer = await self._outcome(stream, handler(request, incoming))
                     await self._respond(stream, *answer)
                 finally:
                     self._server.slots.give()
         except TimeoutError:
+            if not deadline.expired():
+                raise
             if answer is not None:
                 raise DeadlinePassed from None
             await self._respond(stream, self._failure(DeadlinePassed()), b"")
@@ -237,13 +240,15 @@ class _Calls(Generic[Q, P]):
             raise UnknownRequest("this node does not answer this kind of request")
         return handler
 
-    async def _outcome(self, answering: Awaitable[P | Answer[P]]) -> tuple[bytes, Body]:
+    async def _outcome(
+        self, stream: Stream, answering: Awaitable[P | Answer[P]]
+    ) -> tuple[bytes, Body]:
         """What to send for what a handler returns, or raises."""
         try:
             return self._encoded(await answering)
-        except (StreamReset, SessionClosed):
-            raise
-        except Exception as error:  # noqa: BLE001  # the caller is told, or it is logged
+        except Exception as error:
+            if stream.given_up:
+                raise
             return self._failure(error), b""
 
     async def _respond(self, stream: Stream, reply: bytes, body: Body) -> None:
