@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -122,14 +121,20 @@ async def serve(endpoint: Endpoint) -> None:
 
 
 async def _serve_session(session: Session) -> None:
-    with suppress(SessionClosed):
-        if await _serve_stream(session, await session.accept_stream()):
-            await _answer_echoes(session)
-            return
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                stream = await session.accept_stream()
-                tasks.create_task(_serve_stream(session, stream))
+    first = await _next_stream(session)
+    if first and await _serve_stream(session, first):
+        await _answer_echoes(session)
+        return
+    async with asyncio.TaskGroup() as tasks:
+        while stream := await _next_stream(session):
+            tasks.create_task(_serve_stream(session, stream))
+
+
+async def _next_stream(session: Session) -> Stream | None:
+    try:
+        return await session.accept_stream()
+    except SessionClosed:
+        return None
 
 
 async def _answer_echoes(session: Session) -> None:

@@ -312,9 +312,7 @@ static bool impatient(int side) {
 }
 
 /* After a long silence the idle limit may end the session before anything is repeated. */
-static bool lively(int side) {
-    return impatient(side) && p->now <= heard[side] + 10 * (uint64_t)PAIR_SECOND;
-}
+static bool lively(int side) { return impatient(side) && p->now <= heard[side] + 10 * (uint64_t)PAIR_SECOND; }
 
 /* On a line that loses nothing everything gets through, however bad it was before. */
 static void calm(void) {
