@@ -74,13 +74,11 @@ def default_suites() -> tuple[Suite, ...]:
         raise UsageError(f"REPRAM_SUITE is {forced!r}: auto, aegis256 or xchacha20 may stand there")
     if forced == "xchacha20":
         return (Suite.XCHACHA20,)
-    library = ctypes.CDLL(_library())
+    table, library = sodium(), ctypes.CDLL(_library())  # which has found out about the CPU by now
     probes = ("sodium_runtime_has_aesni", "sodium_runtime_has_armcrypto")
     fast = any(getattr(library, probe)() for probe in probes if hasattr(library, probe))
     return (
-        (Suite.XCHACHA20, Suite.AEGIS256)
-        if fast and sodium().aegis256_encrypt
-        else (Suite.XCHACHA20,)
+        (Suite.XCHACHA20, Suite.AEGIS256) if fast and table.aegis256_encrypt else (Suite.XCHACHA20,)
     )
 
 
