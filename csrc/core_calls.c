@@ -97,7 +97,7 @@ static uint8_t event_bit(uint8_t kind) { return (uint8_t)(1 << (kind - RP_EVENT_
 static bool is_whole(const rp_stream *s, size_t limit) {
     uint8_t others = (uint8_t)~(event_bit(RP_EVENT_OPENED) | event_bit(RP_EVENT_READABLE));
     return (s->events & event_bit(RP_EVENT_READABLE)) && !(s->events & others) && rp_stream_readable(s) &&
-           s->final_known && s->in_whole == s->in_final && s->in_final - s->in_read <= limit;
+           !s->end_seen && s->final_known && s->in_whole == s->in_final && s->in_final - s->in_read <= limit;
 }
 
 static void take_whole(rp_core *core, rp_conn *c, rp_stream *s, rp_whole *out, uint8_t *buffer, size_t at) {

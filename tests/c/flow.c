@@ -8,12 +8,20 @@ static uint8_t byte_at(int side, uint64_t stream, uint64_t offset) {
     return (uint8_t)(offset * 7 + offset / 239 + stream * 13 + (uint64_t)side * 101);
 }
 
+void flow_fill(int side, uint64_t stream, uint64_t offset, uint8_t *bytes, size_t size) {
+    for (size_t i = 0; i < size; i++) bytes[i] = byte_at(side, stream, offset + i);
+}
+
+void flow_check(int writer, uint64_t stream, uint64_t offset, const uint8_t *bytes, size_t size) {
+    for (size_t i = 0; i < size; i++) CHECK_EQUAL(bytes[i], byte_at(writer, stream, offset + i));
+}
+
 int64_t flow_write(pair *p, int side, uint64_t stream, uint64_t offset, uint64_t size, bool fin) {
     static uint8_t bytes[PIECE];
     uint64_t done = 0;
     do {
         size_t piece = size - done < PIECE ? (size_t)(size - done) : PIECE;
-        for (size_t i = 0; i < piece; i++) bytes[i] = byte_at(side, stream, offset + done + i);
+        flow_fill(side, stream, offset + done, bytes, piece);
         bool last = done + piece == size;
         int64_t taken = rp_stream_write(p->core[side], p->handle[side], stream, bytes, piece, fin && last);
         if (taken < 0) return taken;
@@ -33,8 +41,7 @@ int64_t flow_read(pair *p, int side, uint64_t stream, uint64_t offset, uint64_t 
         int64_t got = rp_stream_read(p->core[side], p->handle[side], stream, bytes, piece, &end);
         if (got < 0) return got;
         CHECK((size_t)got <= piece);
-        for (int64_t i = 0; i < got; i++)
-            CHECK_EQUAL(bytes[i], byte_at(!side, stream, offset + done + (uint64_t)i));
+        flow_check(!side, stream, offset + done, bytes, (size_t)got);
         done += (uint64_t)got;
         if (!got) break;
     }

@@ -4,6 +4,9 @@
 
 #include "pair.h"
 
+void flow_fill(int side, uint64_t stream, uint64_t offset, uint8_t *bytes, size_t size);
+void flow_check(int writer, uint64_t stream, uint64_t offset, const uint8_t *bytes, size_t size);
+
 /* Moves as much as the core takes or has; returns how much that was, or the core's refusal. */
 int64_t flow_write(pair *p, int side, uint64_t stream, uint64_t offset, uint64_t size, bool fin);
 int64_t flow_read(pair *p, int side, uint64_t stream, uint64_t offset, uint64_t most, bool *fin);

@@ -287,6 +287,29 @@ static void a_reader_who_stalls_stops_the_writer(void) {
     close_and_check();
 }
 
+static void the_sessions_credit_holds_all_streams_together(void) {
+    enum { EACH = 30000, STREAMS = 4 };
+    uint64_t ids[STREAMS], got[STREAMS] = {0}, arrived[3] = {0};
+    pair_start(&p, sodium, small_windows);
+    pair_open(&p);
+    for (int i = 0; i < STREAMS; i++) {
+        ids[i] = (uint64_t)rp_stream_open(p.core[CLIENT], p.handle[CLIENT], 4);
+        CHECK_EQUAL(flow_write(&p, CLIENT, ids[i], 0, EACH, true), EACH);
+    }
+    for (int round = 0; round < 3; round++) { /* what is read in one gives credit for the next */
+        pair_run(&p, 5 * SECOND);
+        for (int i = 0; i < STREAMS; i++) {
+            bool fin;
+            if (got[i] < EACH) got[i] += (uint64_t)flow_read(&p, SERVER, ids[i], got[i], UINT64_MAX, &fin);
+            arrived[round] += got[i];
+        }
+    }
+    CHECK_EQUAL(arrived[0], 65536);
+    CHECK(arrived[1] > arrived[0]);
+    CHECK_EQUAL(arrived[2], STREAMS * EACH);
+    close_and_check();
+}
+
 /* ---- streams ---- */
 
 static uint64_t open_with(uint64_t bytes) {
@@ -364,6 +387,74 @@ static void urgent_streams_go_first(void) {
     CHECK(pair_event(&p, SERVER, RP_EVENT_READABLE, &event));
     CHECK_EQUAL(flow_read(&p, SERVER, (uint64_t)fast, 0, UINT64_MAX, &fin), 3000);
     CHECK(fin);
+    close_and_check();
+}
+
+static int64_t send_short(int side, size_t size, uint64_t id) {
+    static uint8_t bytes[RP_SHORT_MAX + 1];
+    flow_fill(side, id, 0, bytes, size);
+    return rp_stream_send(p.core[side], p.handle[side], 4, bytes, size);
+}
+
+static void a_short_stream_is_sent_at_once_and_taken_whole(void) {
+    static uint8_t buffer[RP_SHORT_MAX];
+    rp_whole whole;
+    rp_event event;
+    pair_start(&p, sodium, NULL);
+    pair_open(&p);
+    pair_run(&p, SECOND);
+    CHECK_EQUAL(send_short(CLIENT, 700, 0), 0);
+    pair_send(&p, CLIENT);
+    pair_deliver(&p, SERVER, 0);
+    CHECK_EQUAL(rp_core_take_whole(p.core[SERVER], &whole, 1, buffer, sizeof buffer, 1000), 1);
+    CHECK(whole.stream == 0 && whole.size == 700 && whole.opened && whole.connection == p.handle[SERVER]);
+    flow_check(CLIENT, 0, 0, buffer + whole.offset, whole.size);
+    pair_poll(&p, SERVER);
+    CHECK(!pair_event(&p, SERVER, RP_EVENT_OPENED, &event)); /* nothing more is told of it */
+    CHECK(!pair_event(&p, SERVER, RP_EVENT_READABLE, &event));
+    CHECK_EQUAL(flow_write(&p, SERVER, 0, 0, 300, true), 300); /* and it can be answered */
+    pair_run(&p, SECOND);
+    CHECK(pair_event(&p, CLIENT, RP_EVENT_READABLE, &event));
+    close_and_check();
+}
+
+static void what_is_long_or_goes_on_is_not_taken_whole(void) {
+    static uint8_t buffer[RP_SHORT_MAX];
+    rp_whole whole;
+    rp_event event;
+    pair_start(&p, sodium, NULL);
+    pair_open(&p);
+    pair_poll(&p, SERVER);
+    uint64_t id = (uint64_t)rp_stream_open(p.core[CLIENT], p.handle[CLIENT], 4);
+    CHECK_EQUAL(flow_write(&p, CLIENT, id, 0, 100, false), 100); /* without an end */
+    CHECK_EQUAL(send_short(CLIENT, 900, 2), 2);
+    CHECK_EQUAL(send_short(CLIENT, 0, 4), 4);
+    CHECK_EQUAL(send_short(CLIENT, RP_SHORT_MAX + 1, 6), RP_E_MISUSE);
+    pair_send(&p, CLIENT);
+    p.now += p.delay;
+    while (p.waiting[SERVER]) pair_deliver(&p, SERVER, 0);
+    CHECK_EQUAL(rp_core_take_whole(p.core[SERVER], &whole, 1, buffer, 500, 800),
+                0); /* more than there is room */
+    CHECK_EQUAL(rp_core_take_whole(p.core[SERVER], &whole, 1, buffer, 800, 800), 1); /* the empty one */
+    CHECK(whole.stream == 4 && whole.size == 0);
+    CHECK_EQUAL(rp_core_take_whole(p.core[SERVER], &whole, 1, buffer, 800, 800), 0);
+    pair_poll(&p, SERVER);
+    for (int i = 0; i < 2; i++) CHECK(pair_event(&p, SERVER, RP_EVENT_READABLE, &event));
+    close_and_check();
+}
+
+static void what_was_read_to_its_end_is_not_taken_again(void) {
+    uint8_t buffer[1000];
+    rp_whole whole;
+    bool fin;
+    pair_start(&p, sodium, NULL);
+    pair_open(&p);
+    CHECK_EQUAL(send_short(CLIENT, 700, 0), 0);
+    pair_send(&p, CLIENT);
+    while (p.waiting[SERVER]) pair_deliver(&p, SERVER, 0);
+    CHECK_EQUAL(flow_read(&p, SERVER, 0, 0, UINT64_MAX, &fin), 700); /* nobody waited to be told */
+    CHECK(fin);
+    CHECK_EQUAL(rp_core_take_whole(p.core[SERVER], &whole, 1, buffer, sizeof buffer, 1000), 0);
     close_and_check();
 }
 
@@ -515,10 +606,14 @@ int main(void) {
     RUN(no_packet_number_is_used_twice);
     RUN(credit_that_runs_out_is_granted_anew);
     RUN(a_reader_who_stalls_stops_the_writer);
+    RUN(the_sessions_credit_holds_all_streams_together);
     RUN(a_reset_reaches_the_reader);
     RUN(a_stop_reaches_the_writer);
     RUN(a_peers_streams_are_limited_and_come_back);
     RUN(urgent_streams_go_first);
+    RUN(a_short_stream_is_sent_at_once_and_taken_whole);
+    RUN(what_is_long_or_goes_on_is_not_taken_whole);
+    RUN(what_was_read_to_its_end_is_not_taken_again);
     RUN(datagrams_arrive_whole_or_not_at_all);
     RUN(a_close_says_why);
     RUN(silence_ends_a_session_at_the_idle_limit);

@@ -13,7 +13,8 @@ static rp_handshake ours, theirs;
 static uint8_t mac1_key[32];
 static rp_hello hello, heard;
 
-static const rp_limits LIMITS = {30000000, 1 << 20, 1 << 18, 100, RP_MAX_DATAGRAM};
+#define LIMIT_VALUES {30000000, 1 << 20, 1 << 18, 100, RP_MAX_DATAGRAM}
+static const rp_limits LIMITS = LIMIT_VALUES;
 
 static rp_noise_setup setup_of(uint8_t pattern, bool starts) {
     const rp_config *config = starts ? &client : &server;
@@ -49,7 +50,7 @@ static int consume(const uint8_t *init, size_t size, uint8_t pattern) {
 }
 
 static const rp_welcome WELCOME = {
-    .session = 0x55667788, .suite = RP_SUITE_XCHACHA20, .clock = 1234567890, .limits = LIMITS};
+    .session = 0x55667788, .suite = RP_SUITE_XCHACHA20, .clock = 1234567890, .limits = LIMIT_VALUES};
 
 static void create_accept(void) {
     create_init(RP_PATTERN_IK);

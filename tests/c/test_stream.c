@@ -264,6 +264,25 @@ static void without_room_for_ranges_nothing_given_back_is_repeated(void) {
     finish();
 }
 
+/* With nothing to borrow a set holds two ranges: the rest is repeated, too much rather than too little. */
+static void without_room_for_ranges_everything_still_arrives(void) {
+    start(0, 4);
+    CHECK_EQUAL(put(9000), 9000);
+    s.fin_written = true;
+    for (int i = 0; i < 9; i++) choose(1000);
+    for (uint64_t i = 0; i < 9; i += 2)
+        lost(&(rp_sent_frame){.offset = 1000 * i, .size = 1000, .fin = i == 8});
+    for (uint64_t i = 1; i < 9; i += 2) acked(&(rp_sent_frame){.offset = 1000 * i, .size = 1000});
+    CHECK_EQUAL(s.acked.count, 2);
+    CHECK(s.lost.count <= 2);
+    rp_sent_frame frame;
+    int repeats = 0;
+    for (; rp_stream_choose(&s, &arena, 1000, 0, &frame); repeats++) acked(&frame);
+    CHECK(repeats >= 5 && repeats <= 9);
+    CHECK(rp_stream_sending_over(&s));
+    finish();
+}
+
 /* ---- a lossy path in small: what is not acknowledged is lost sooner or later ---- */
 
 enum { TOTAL = 200000, FLIGHT = 60 };
@@ -530,6 +549,7 @@ int main(void) {
     RUN(an_abandoned_stream_sends_nothing_and_keeps_nothing);
     RUN(what_is_over_cannot_be_abandoned);
     RUN(without_room_for_ranges_nothing_given_back_is_repeated);
+    RUN(without_room_for_ranges_everything_still_arrives);
     RUN(under_any_loss_everything_arrives);
     RUN(bytes_are_read_once_there_is_no_gap_before_them);
     RUN(overlaps_and_repeats_change_nothing);

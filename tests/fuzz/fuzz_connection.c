@@ -6,7 +6,7 @@
 #include "input.h"
 #include "sodium_table.h"
 
-enum { KINDS = 4, STREAMS = 24, OLD = 16, MOST_OPERATIONS = 400, MOST_WRITTEN = 60000 };
+enum { KINDS = 4, STREAMS = 24, OLD = 16, MOST_OPERATIONS = 150, MOST_WRITTEN = 60000 };
 
 /* ---- what is known of a stream, by side ---- */
 
@@ -19,6 +19,7 @@ typedef struct {
 static pair pairs[KINDS], *p;
 static stream streams[STREAMS];
 static int stream_count;
+static uint64_t opened[2]; /* by each side: the next one's id follows from it */
 static bool closed;
 static pair_datagram old[2][OLD];
 static int old_count[2];
@@ -67,10 +68,52 @@ static pair *pair_of(uint8_t kind) {
 
 /* ---- applications ---- */
 
+static uint64_t next_id(int side) { return 2 * opened[side] + (side == CLIENT ? 0 : 1); }
+
 static void open_stream(int side) {
     if (stream_count == STREAMS) return;
     int64_t id = rp_stream_open(p->core[side], p->handle[side], stream_count % RP_PRIORITIES);
-    if (id >= 0) streams[stream_count++] = (stream){.id = (uint64_t)id};
+    if (id < 0) return;
+    CHECK_EQUAL(id, next_id(side));
+    opened[side]++;
+    streams[stream_count++] = (stream){.id = (uint64_t)id};
+}
+
+static void send_short(int side, size_t size) {
+    uint8_t bytes[4096];
+    if (stream_count == STREAMS) return;
+    size %= sizeof bytes;
+    flow_fill(side, next_id(side), 0, bytes, size);
+    int64_t id = rp_stream_send(p->core[side], p->handle[side], stream_count % RP_PRIORITIES, bytes, size);
+    if (id < 0) return;
+    CHECK_EQUAL(id, next_id(side));
+    opened[side]++;
+    stream *s = &streams[stream_count++];
+    *s = (stream){.id = (uint64_t)id};
+    s->written[side] = size;
+    s->ended[side] = true;
+}
+
+static stream *find(uint64_t id) {
+    for (int i = 0; i < stream_count; i++)
+        if (streams[i].id == id) return &streams[i];
+    CHECK(!"a stream that somebody opened");
+    return NULL;
+}
+
+static void take_whole(int side, size_t limit) {
+    uint8_t buffer[8192];
+    rp_whole whole[3];
+    int count = rp_core_take_whole(p->core[side], whole, 3, buffer, sizeof buffer, limit % 6000);
+    for (int i = 0; i < count; i++) {
+        stream *s = find(whole[i].stream);
+        CHECK(whole[i].size <= limit % 6000 && whole[i].offset + whole[i].size <= sizeof buffer);
+        CHECK(!s->stopped[side] && !s->finished[side]);
+        flow_check(!side, s->id, s->read[side], buffer + whole[i].offset, whole[i].size);
+        s->read[side] += whole[i].size;
+        s->finished[side] = true;
+        CHECK(s->ended[!side] && s->read[side] == s->written[!side]);
+    }
 }
 
 static void write_some(int side, stream *s, uint64_t size, bool fin) {
@@ -252,6 +295,12 @@ static void use_session(uint8_t what, int side, uint8_t which, uint16_t number) 
     case 0:
         use_datagrams(side, number);
         break;
+    case 4:
+        send_short(side, number);
+        break;
+    case 5:
+        take_whole(side, number);
+        break;
     case 1:
         look_around(side);
         break;
@@ -268,16 +317,16 @@ static void operate(input *in) {
     uint8_t what = input_byte(in), which = input_byte(in);
     uint16_t number = (uint16_t)input_number(in, 2);
     int side = what & 1;
-    what = (uint8_t)(what >> 1) % 20;
+    what = (uint8_t)(what >> 1) % 22;
     if (what < 5)
         use_stream(what, side, which, number);
     else if (what < 12)
         use_line((uint8_t)(what - 5), side, which, number);
-    else if (what < 16)
+    else if (what < 18)
         use_session((uint8_t)(what - 12), side, which, number);
-    else if (what == 16)
+    else if (what == 18)
         open_stream(side);
-    else if (what == 17)
+    else if (what == 19)
         advance((uint64_t)number * 10);
     else
         until_next_deadline();
@@ -332,6 +381,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint8_t kind = input_byte(&in);
     p = pair_of(kind);
     pair_rewind(p);
+    opened[CLIENT] = opened[SERVER] = 0;
     stream_count = old_count[CLIENT] = old_count[SERVER] = 0;
     heard[CLIENT] = heard[SERVER] = p->now;
     closed = false;
@@ -344,8 +394,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (int i = 0; i < MOST_OPERATIONS && in.left; i++) {
         operate(&in);
         settle_now();
-        pair_poll(p, CLIENT);
-        pair_poll(p, SERVER);
+        for (int side = 0; side < 2; side++) {
+            if (kind & 0x40) take_whole(side, 3000);
+            pair_poll(p, side);
+        }
     }
     calm();
     pair_settle(p);
