@@ -31,9 +31,7 @@ static inline uint8_t input_byte(input *in) { return (uint8_t)input_number(in, 1
 
 /* Freed memory is used again soon: untouched pages cost more than the target does. */
 const char *__asan_default_options(void);
-const char *__asan_default_options(void) {
-    return "quarantine_size_mb=4";
-}
+const char *__asan_default_options(void) { return "quarantine_size_mb=4"; }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
