@@ -78,6 +78,7 @@ NO_CALLS = {
     "version nought": (framed(packed("say", "x"), version=0), Code.VERSION),
     "too long": (framed(b"", length=rpc.MAX_MESSAGE + 1), Code.MALFORMED),
     "as long as can be": (framed(b"", length=(1 << 24) - 1), Code.MALFORMED),
+    "longer than any": (framed(packed("say", "x", "y" * rpc.MAX_MESSAGE)), Code.MALFORMED),
     "cut off": (framed(packed("say", "x"), length=60_000), Code.MALFORMED),
     "more than it announces": (framed(packed("say", "hello"), length=4), Code.MALFORMED),
     "deep": (framed(b"\x91" * 60_000), Code.MALFORMED),
