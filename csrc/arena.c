@@ -22,6 +22,11 @@ void rp_pool_give(rp_pool *pool, void *object) {
     pool->used--;
 }
 
+bool rp_pool_owns(const rp_pool *pool, const void *object) {
+    const uint8_t *p = object;
+    return p >= pool->base && p < pool->base + pool->object_size * pool->count;
+}
+
 static uint8_t *pool_init(rp_pool *pool, uint8_t *memory, size_t object_size, uint32_t count) {
     *pool = (rp_pool){.base = memory, .object_size = object_size, .count = count};
     return memory + object_size * count;

@@ -18,6 +18,7 @@ typedef struct {
 
 void *rp_pool_take(rp_pool *pool); /* null when all is lent; the contents are undefined */
 void rp_pool_give(rp_pool *pool, void *object);
+bool rp_pool_owns(const rp_pool *pool, const void *object);
 
 typedef struct {
     rp_pool blocks, pages, streams, frames;

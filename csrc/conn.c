@@ -233,6 +233,18 @@ void rp_conn_drop_stream(rp_conn *c, rp_stream *stream) {
     if (peers) peer_stream_closed(c);
 }
 
+void rp_conn_abandon_stream(rp_conn *c, rp_stream *stream, uint64_t code) {
+    rp_stream_abandon(stream, &c->core->arena, code);
+    rp_conn_queue_stream(c, stream);
+    rp_conn_tell_returned(c, stream);
+}
+
+void rp_conn_tell_returned(rp_conn *c, rp_stream *stream) {
+    if (!stream->lending || stream->out.lent) return;
+    stream->lending = false;
+    rp_conn_stream_event(c, stream, RP_EVENT_WRITABLE);
+}
+
 void rp_conn_stream_event(rp_conn *c, rp_stream *stream, uint8_t kind) {
     stream->events |= (uint8_t)(1 << (kind - RP_EVENT_OPENED));
     if (!stream->has_event) {

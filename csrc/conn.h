@@ -135,6 +135,9 @@ rp_stream *rp_conn_add_stream(rp_conn *conn, uint64_t id, uint8_t priority);
 void rp_conn_drop_stream(rp_conn *conn, rp_stream *stream); /* if done */
 void rp_conn_queue_stream(rp_conn *conn, rp_stream *stream);
 void rp_conn_unqueue_stream(rp_conn *conn, rp_stream *stream);
+void rp_conn_abandon_stream(rp_conn *conn, rp_stream *stream, uint64_t code);
+/* The last of what was lent to the stream may have gone back: then whoever lent it learns so. */
+void rp_conn_tell_returned(rp_conn *conn, rp_stream *stream);
 void rp_conn_stream_event(rp_conn *conn, rp_stream *stream, uint8_t kind);
 void rp_conn_event(rp_conn *conn, uint8_t kind);
 void rp_conn_consumed(rp_conn *conn, rp_stream *stream, uint64_t bytes, uint64_t now);

@@ -85,8 +85,7 @@ static int on_stop(rp_conn *c, const rp_frame *f) {
     rp_stream *s = peer_stream(c, f->stream, &code);
     if (!s) return code;
     if (rp_stream_sending_over(s) || s->reset_due || s->reset_sent) return 0;
-    rp_stream_abandon(s, &c->core->arena, f->value);
-    rp_conn_queue_stream(c, s);
+    rp_conn_abandon_stream(c, s, f->value);
     rp_conn_stream_event(c, s, RP_EVENT_STOPPED);
     return 0;
 }

@@ -20,6 +20,7 @@ static void frame_acked(rp_conn *c, const rp_sent_frame *frame) {
             stream->write_blocked = false;
             rp_conn_stream_event(c, stream, RP_EVENT_WRITABLE);
         }
+        rp_conn_tell_returned(c, stream);
         rp_conn_drop_stream(c, stream);
         return;
     default:

@@ -28,6 +28,7 @@ static int poll_stream(rp_conn *c, rp_stream *s, rp_event *events, int max) {
             events[count].code = s->in_code;
             s->reset_seen = true;
         }
+        if (kind == RP_EVENT_WRITABLE) events[count].code = rp_pages_count_returned(&s->out);
         if (kind == RP_EVENT_STOPPED) events[count].code = s->reset_code;
         s->events &= (uint8_t)~bit;
         count++;
@@ -167,13 +168,13 @@ int64_t rp_stream_send(rp_core *core, int64_t handle, int priority, const uint8_
 _Static_assert(RP_SHORT_MAX <= RP_PAGE_SIZE && RP_SHORT_MAX <= RP_SEND_BUFFER,
                "it is taken whole, in one page");
 
-int64_t rp_stream_write(rp_core *core, int64_t handle, uint64_t id, const uint8_t *data, size_t size,
-                        int fin) {
-    rp_conn *c;
-    rp_stream *s = find_open(core, handle, id, &c);
+typedef size_t (*rp_put_fn)(rp_stream *s, rp_arena *arena, const uint8_t *data, size_t size, uint64_t room);
+
+static int64_t write_with(rp_put_fn put, rp_core *core, rp_conn *c, rp_stream *s, const uint8_t *data,
+                          size_t size, int fin) {
     if (!s || s->reset_due || s->reset_sent) return RP_E_GONE;
     if (s->fin_written) return size || fin ? RP_E_MISUSE : 0;
-    size_t taken = rp_stream_put(s, &core->arena, data, size, rp_conn_send_room(c));
+    size_t taken = put(s, &core->arena, data, size, rp_conn_send_room(c));
     s->write_blocked = taken < size;
     core->starved |= s->write_blocked && !rp_arena_may_write(&core->arena);
     s->fin_written = fin && taken == size;
@@ -182,6 +183,28 @@ int64_t rp_stream_write(rp_core *core, int64_t handle, uint64_t id, const uint8_
         rp_core_ready(core, c);
     }
     return (int64_t)taken;
+}
+
+int64_t rp_stream_write(rp_core *core, int64_t handle, uint64_t id, const uint8_t *data, size_t size,
+                        int fin) {
+    rp_conn *c;
+    rp_stream *s = find_open(core, handle, id, &c);
+    return write_with(rp_stream_put, core, c, s, data, size, fin);
+}
+
+_Static_assert(RP_LENT_PAGE == RP_PAGE_SIZE, "what is lent takes the place of pages");
+
+int64_t rp_stream_lend(rp_core *core, int64_t handle, uint64_t id, const uint8_t *data, size_t size, int fin,
+                       rp_loan *loan) {
+    rp_conn *c;
+    rp_stream *s = find_open(core, handle, id, &c);
+    *loan = (rp_loan){0};
+    if (!s) return RP_E_GONE;
+    loan->returned = rp_pages_count_returned(&s->out);
+    uint32_t before = s->out.lent;
+    int64_t taken = write_with(rp_stream_put_lent, core, c, s, data, size, fin);
+    loan->lent = s->out.lent - before;
+    return taken;
 }
 
 int64_t rp_stream_read(rp_core *core, int64_t handle, uint64_t id, uint8_t *data, size_t size, int *fin) {
@@ -201,8 +224,7 @@ int rp_stream_reset(rp_core *core, int64_t handle, uint64_t id, uint64_t code) {
     if (code > RP_VARINT_MAX) return RP_E_MISUSE;
     rp_stream *s = find_open(core, handle, id, &c);
     if (!s) return RP_E_GONE;
-    rp_stream_abandon(s, &core->arena, code);
-    rp_conn_queue_stream(c, s);
+    rp_conn_abandon_stream(c, s, code);
     rp_core_ready(core, c);
     return 0;
 }

@@ -2,6 +2,6 @@
 #ifndef RP_CRC32_H
 #define RP_CRC32_H
 
-#include "rp_api.h" /* rp_crc32, rp_crc32_portable, rp_crc32_accelerated */
+#include "rp_api.h" /* rp_crc32, rp_crc32_by, rp_crc32_method */
 
 #endif

@@ -26,12 +26,11 @@ static bool widen(rp_pages *pages, rp_arena *arena) {
     return true;
 }
 
-static uint8_t *hold(rp_pages *pages, rp_arena *arena, uint64_t number) {
-    uint8_t *page = held(pages, number);
-    if (page) return page;
-    if (pages->held && !pages->wide && !widen(pages, arena)) return NULL;
-    page = rp_pool_take(&arena->pages);
-    if (!page) return NULL;
+static bool room_for_one(rp_pages *pages, rp_arena *arena) {
+    return !pages->held || pages->wide || widen(pages, arena);
+}
+
+static void place(rp_pages *pages, uint64_t number, uint8_t *page) {
     pages->held++;
     if (pages->wide) {
         pages->table[number % TABLE] = page;
@@ -39,6 +38,14 @@ static uint8_t *hold(rp_pages *pages, rp_arena *arena, uint64_t number) {
         pages->page = page;
         pages->number = number;
     }
+}
+
+static uint8_t *hold(rp_pages *pages, rp_arena *arena, uint64_t number) {
+    uint8_t *page = held(pages, number);
+    if (page) return page;
+    if (!room_for_one(pages, arena)) return NULL;
+    page = rp_pool_take(&arena->pages);
+    if (page) place(pages, number, page);
     return page;
 }
 
@@ -53,6 +60,16 @@ size_t rp_pages_write(rp_pages *pages, rp_arena *arena, uint64_t offset, const u
         if (!page) break;
         memcpy(page + within, data + done, run);
         done += run;
+    }
+    return done;
+}
+
+size_t rp_pages_lend(rp_pages *pages, rp_arena *arena, uint64_t offset, const uint8_t *data, size_t size) {
+    size_t done = 0;
+    while (size - done >= RP_PAGE_SIZE && room_for_one(pages, arena)) {
+        place(pages, (offset + done) / RP_PAGE_SIZE, (uint8_t *)(uintptr_t)(data + done)); /* only read */
+        pages->lent++;
+        done += RP_PAGE_SIZE;
     }
     return done;
 }
@@ -73,7 +90,12 @@ size_t rp_pages_read(const rp_pages *pages, uint64_t offset, uint8_t *data, size
 static void drop(rp_pages *pages, rp_arena *arena, uint64_t number) {
     uint8_t *page = held(pages, number);
     if (!page) return;
-    rp_pool_give(&arena->pages, page);
+    if (rp_pool_owns(&arena->pages, page)) {
+        rp_pool_give(&arena->pages, page);
+    } else {
+        pages->lent--;
+        pages->returned++;
+    }
     pages->held--;
     if (pages->wide) pages->table[number % TABLE] = NULL;
 }
@@ -88,10 +110,16 @@ void rp_pages_release_below(rp_pages *pages, rp_arena *arena, uint64_t offset) {
     }
 }
 
+uint64_t rp_pages_count_returned(rp_pages *pages) {
+    uint64_t count = pages->returned;
+    if (!pages->lent) pages->returned = 0;
+    return count;
+}
+
 void rp_pages_clear(rp_pages *pages, rp_arena *arena) {
     for (uint64_t n = pages->low; pages->held; n++) drop(pages, arena, n);
     if (pages->wide) rp_pool_give(&arena->blocks, pages->table);
-    rp_pages_init(pages);
+    *pages = (rp_pages){.returned = pages->returned};
 }
 
 void rp_pages_rest(rp_pages *pages, rp_arena *arena, uint64_t offset) {

@@ -158,7 +158,7 @@ void rp_core_timeout(rp_core *core, uint64_t now);
 #define RP_EVENT_CLOSED 3    /* code, reason; the handle is dead from here on */
 #define RP_EVENT_OPENED 4    /* the peer opened this stream */
 #define RP_EVENT_READABLE 5
-#define RP_EVENT_WRITABLE 6
+#define RP_EVENT_WRITABLE 6 /* code: how many lent pages have gone back */
 #define RP_EVENT_RESET 7    /* the peer abandoned its side of the stream */
 #define RP_EVENT_STOPPED 8  /* the peer reads no more of it */
 #define RP_EVENT_DATAGRAM 9 /* datagrams wait to be read */
@@ -226,6 +226,15 @@ int64_t rp_stream_open(rp_core *core, int64_t connection, int priority);
 int64_t rp_stream_send(rp_core *core, int64_t connection, int priority, const uint8_t *data, size_t size);
 int64_t rp_stream_write(rp_core *core, int64_t connection, uint64_t stream, const uint8_t *data, size_t size,
                         int fin);
+/* The same, but large pieces are not copied: `lent` pages of RP_LENT_PAGE bytes each stay with the caller,
+ * who leaves them as they are until `returned`, or the code of a WRITABLE event, counts them (or the session
+ * has ended). Whenever nothing is lent, counting begins anew. */
+#define RP_LENT_PAGE 32768
+typedef struct {
+    uint64_t lent, returned; /* by this call · before it */
+} rp_loan;
+int64_t rp_stream_lend(rp_core *core, int64_t connection, uint64_t stream, const uint8_t *data, size_t size,
+                       int fin, rp_loan *loan);
 /* Returns bytes read; *fin is set when the end of the stream has been read. */
 int64_t rp_stream_read(rp_core *core, int64_t connection, uint64_t stream, uint8_t *data, size_t size,
                        int *fin);
@@ -310,8 +319,11 @@ int rp_connection_trace_read(rp_core *core, int64_t connection, rp_trace_record 
  */
 
 uint32_t rp_crc32(const uint8_t *data, size_t size);
-uint32_t rp_crc32_portable(const uint8_t *data, size_t size);
-int rp_crc32_accelerated(void); /* 1 when rp_crc32 uses carry-less multiply on this CPU */
+#define RP_CRC_TABLES 0
+#define RP_CRC_FOLDING 1      /* carry-less multiplication */
+#define RP_CRC_FOLDING_WIDE 2 /* four at a time */
+int rp_crc32_method(void);    /* the best that this CPU has, and rp_crc32 uses */
+uint32_t rp_crc32_by(int method, const uint8_t *data, size_t size); /* that method, or the best below it */
 
 int rp_suite_seal(const rp_sodium *sodium, int suite, const uint8_t *key, const uint8_t *nonce,
                   const uint8_t *ad, size_t ad_size, const uint8_t *plain, size_t size, uint8_t *out);

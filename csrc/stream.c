@@ -47,10 +47,15 @@ bool rp_stream_done(const rp_stream *s) {
 
 /* ---- sending ---- */
 
-size_t rp_stream_put(rp_stream *s, rp_arena *arena, const uint8_t *data, size_t size, uint64_t room) {
+static size_t smaller(uint64_t a, uint64_t b) { return (size_t)(a < b ? a : b); }
+
+static uint64_t free_of(const rp_stream *s, uint64_t room) {
     uint64_t held = s->out_end - s->out_acked;
-    uint64_t free = room > held ? room - held : 0;
-    size_t taken = size < free ? size : (size_t)free, done = 0;
+    return room > held ? room - held : 0;
+}
+
+size_t rp_stream_put(rp_stream *s, rp_arena *arena, const uint8_t *data, size_t size, uint64_t room) {
+    size_t taken = smaller(size, free_of(s, room)), done = 0;
     while (done < taken) { /* page by page: another one only while there are enough */
         size_t left = RP_PAGE_SIZE - (size_t)(s->out_end % RP_PAGE_SIZE);
         if (!rp_pages_holds(&s->out, s->out_end) && !rp_arena_may_write(arena)) break;
@@ -63,6 +68,19 @@ size_t rp_stream_put(rp_stream *s, rp_arena *arena, const uint8_t *data, size_t 
     return done;
 }
 
+size_t rp_stream_put_lent(rp_stream *s, rp_arena *arena, const uint8_t *data, size_t size, uint64_t room) {
+    size_t before = (size_t)(-s->out_end % RP_PAGE_SIZE); /* up to the next page's beginning */
+    size_t done = rp_stream_put(s, arena, data, smaller(size, before), room);
+    if (done < before) return done;
+    size_t lent =
+        rp_pages_lend(&s->out, arena, s->out_end, data + done, smaller(size - done, free_of(s, room)));
+    s->lending |= lent > 0;
+    s->out_end += lent;
+    done += lent;
+    if (size - done < RP_PAGE_SIZE) done += rp_stream_put(s, arena, data + done, size - done, room);
+    return done;
+}
+
 bool rp_stream_has_repeat(const rp_stream *s) {
     return !s->reset_due && !s->reset_sent && (s->lost.count || s->fin_lost);
 }
@@ -72,8 +90,6 @@ bool rp_stream_has_new(const rp_stream *s) {
     return (s->out_next < s->out_end && s->out_next < s->out_limit) ||
            (s->fin_written && !s->fin_sent && s->out_next == s->out_end);
 }
-
-static size_t smaller(uint64_t a, uint64_t b) { return (size_t)(a < b ? a : b); }
 
 /* What was lost goes first: the reader waits for it. */
 static bool choose_lost(rp_stream *s, rp_arena *arena, size_t room, rp_sent_frame *out) {

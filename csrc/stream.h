@@ -28,7 +28,7 @@ typedef struct rp_stream {
     rp_ranges acked, lost;
     uint64_t out_acked, out_next, out_end; /* all below is acknowledged · sent once · written */
     uint64_t out_limit;                    /* the peer's credit */
-    bool fin_written, fin_sent, fin_lost, fin_acked, write_blocked;
+    bool fin_written, fin_sent, fin_lost, fin_acked, write_blocked, lending;
     bool reset_due, reset_sent, reset_acked;
     uint64_t reset_code;
 
@@ -48,6 +48,9 @@ bool rp_stream_done(const rp_stream *stream); /* nothing more can happen in eith
 /* ---- sending ---- */
 bool rp_stream_sending_over(const rp_stream *stream);
 size_t rp_stream_put(rp_stream *stream, rp_arena *arena, const uint8_t *data, size_t size, uint64_t room);
+/* The same, but whole pages stay with the caller until they are acknowledged. */
+size_t rp_stream_put_lent(rp_stream *stream, rp_arena *arena, const uint8_t *data, size_t size,
+                          uint64_t room);
 bool rp_stream_has_repeat(const rp_stream *stream);
 bool rp_stream_has_new(const rp_stream *stream); /* within the peer's credit for the stream */
 /* Chooses what the next STREAM frame carries, at most `room` bytes of data and `credit` new ones. */

@@ -34,6 +34,7 @@ enum {
 
 struct rp_udp {
     int descriptor, timer;
+    uint64_t armed; /* when the timer fires, or RP_NEVER */
     bool v6, segmentation;
     int waiting, sent; /* runs that the kernel would not take yet: [sent, waiting) */
     rp_datagram out[BATCH], in[BATCH];
@@ -119,6 +120,7 @@ int rp_udp_open(const rp_address *local, rp_udp **out, rp_address *bound) {
     rp_udp *udp = calloc(1, sizeof *udp);
     if (!udp) return -ENOMEM;
     udp->descriptor = udp->timer = -1;
+    udp->armed = RP_NEVER;
     udp->segmentation = true;
     udp->receive_buffer = malloc((size_t)BATCH * SLOT);
     udp->send_buffer = malloc((size_t)BATCH * SLOT);
@@ -152,13 +154,14 @@ uint64_t rp_udp_now(void) {
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+/* Setting a timer is dear, above all in a virtual machine, and most deadlines only ever recede: an
+ * earlier one that is already set is left to fire, and the turn that it causes sets the next. */
 static void arm(rp_udp *udp, uint64_t deadline) {
-    struct itimerspec when = {0}; /* all zero disarms */
-    if (deadline != RP_NEVER) {
-        if (!deadline) deadline = 1;
-        when.it_value.tv_sec = (time_t)(deadline / 1000000);
-        when.it_value.tv_nsec = (long)(deadline % 1000000) * 1000;
-    }
+    if (deadline >= udp->armed) return;
+    udp->armed = deadline;
+    if (!deadline) deadline = 1; /* zero would disarm it */
+    struct itimerspec when = {
+        .it_value = {.tv_sec = (time_t)(deadline / 1000000), .tv_nsec = (long)(deadline % 1000000) * 1000}};
     timerfd_settime(udp->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
@@ -166,6 +169,7 @@ static void acknowledge_timer(rp_udp *udp) {
     uint64_t expirations;
     ssize_t ignored = read(udp->timer, &expirations, sizeof expirations);
     (void)ignored;
+    udp->armed = RP_NEVER;
 }
 
 /* ---- in ---- */

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,11 +43,13 @@ if TYPE_CHECKING:
     from repram._core import CData
 
 Address = tuple[str, int]
+Bytes = bytes | bytearray | memoryview
 
 _RUNS: Final = 16
 _RUN_BYTES: Final = 65536
 _EVENTS: Final = 128
 _READ: Final = 65536
+_LEND: Final = 2 * lib.RP_LENT_PAGE  # pieces from this size on are lent rather than copied
 _ADDRESSES: Final = 4096  # packed ones that are kept
 _WHOLES: Final = 128
 _WHOLE_MOST: Final = 4096  # a stream that ends within so many bytes is handed over in one piece
@@ -290,14 +293,45 @@ def _sized(what: str, data: bytes, size: int) -> bytes:
     return data
 
 
+def _immutable(data: Bytes) -> bytes | None:
+    """The object whose bytes these are, when nobody can change them."""
+    owner = data.obj if isinstance(data, memoryview) and data.c_contiguous else data
+    return owner if isinstance(owner, bytes) else None
+
+
+class _Lent:
+    """What one stream has been lent, in order, until it is given back."""
+
+    __slots__ = ("_owners", "_total")
+
+    def __init__(self) -> None:
+        self._owners: deque[tuple[int, bytes]] = deque()  # with the pages lent up to their end
+        self._total = 0
+
+    def add(self, owner: bytes, pages: int) -> None:
+        self._total += pages
+        self._owners.append((self._total, owner))
+
+    def take_back(self, pages: int) -> bool:
+        """Whether nothing is lent any more."""
+        while self._owners and self._owners[0][0] <= pages:
+            self._owners.popleft()
+        return not self._owners
+
+
 class Connection:
     """One session of a core."""
 
-    __slots__ = ("_core", "address", "handle", "peer_key", "secret_id")
+    __slots__ = ("_core", "_lent", "address", "handle", "peer_key", "secret_id")
 
     def __init__(self, core: Core, handle: int) -> None:
         self._core = core
         self.handle = handle
+        self._lent: dict[int, _Lent] = {}  # by stream: bytes that the core reads where they are
+        self.refresh()
+
+    def refresh(self) -> None:
+        """After ACCEPTED, CONNECTED or ADDRESS: who and where the peer is may be known better now."""
         stats = self._raw_stats()
         self.address: Address = unpack_address(stats.peer)
         self.peer_key: bytes | None = _if(stats.has_peer_identity, stats.peer_identity)
@@ -312,9 +346,11 @@ class Connection:
         core = self._core.pointer
         return _call(lib.rp_stream_send, core, self.handle, priority, data, len(data))
 
-    def write(self, stream: int, data: bytes | bytearray | memoryview, fin: bool = False) -> int:
+    def write(self, stream: int, data: Bytes, fin: bool = False) -> int:
         """Bytes taken; when fewer than given, a WRITABLE event follows."""
         core = self._core.pointer
+        if len(data) >= _LEND and (owner := _immutable(data)) is not None:
+            return self._lend(stream, data, owner, fin)
         if isinstance(data, bytes):
             return _call(lib.rp_stream_write, core, self.handle, stream, data, len(data), fin)
         view = ffi.from_buffer("uint8_t[]", data)
@@ -322,6 +358,33 @@ class Connection:
             return _call(lib.rp_stream_write, core, self.handle, stream, view, len(view), fin)
         finally:
             ffi.release(view)  # kept alive by a traceback it would make CPython's collector crash
+
+    def _lend(self, stream: int, data: Bytes, owner: bytes, fin: bool) -> int:
+        """Large pieces are not copied: the core reads them where they are until they are acknowledged."""
+        loan = ffi.new("rp_loan *")
+        view = ffi.from_buffer("uint8_t[]", data)
+        core = self._core.pointer
+        try:
+            taken = lib.rp_stream_lend(core, self.handle, stream, view, len(view), fin, loan)
+        finally:
+            ffi.release(view)
+        self.take_back(stream, loan.returned)
+        if loan.lent:
+            self._lent.setdefault(stream, _Lent()).add(owner, loan.lent)
+        return _checked(taken)
+
+    def take_back(self, stream: int, pages: int) -> None:
+        """The core's: so many of the pages lent to the stream are needed no more."""
+        if (lent := self._lent.get(stream)) and lent.take_back(pages):
+            del self._lent[stream]
+
+    def take_all_back(self) -> None:
+        """The core's: the session is over."""
+        self._lent.clear()
+
+    def read_into(self, stream: int, into: bytearray | memoryview) -> tuple[int, bool]:
+        """Like `read`, into the caller's memory: how many bytes have come, and whether that was all."""
+        return self._core.read_into(self.handle, stream, into)
 
     def read(self, stream: int, limit: int = _READ) -> tuple[bytes, bool]:
         """What has come, at most `limit` bytes, and whether the stream has ended there."""
@@ -357,10 +420,6 @@ class Connection:
         """This side's address as the peer sees it, once it has said so."""
         raw = self._raw_stats()
         return unpack_address(raw.observed) if raw.has_observed else None
-
-    def refresh(self) -> None:
-        """After ACCEPTED, CONNECTED or ADDRESS: who and where the peer is may be known better now."""
-        self.__init__(self._core, self.handle)  # type: ignore[misc]
 
     def send_datagram(self, data: bytes) -> None:
         """Unreliable, at most one packet long; dropped when too many wait."""
@@ -415,6 +474,7 @@ class Core:
         wall_offset: int = 0,
     ) -> None:
         self._pointer: CData | None = None
+        self._connections: dict[int, Connection] = {}
         self.now = now
         try:
             config = _config(_sized("a seed", seed, 32), identity, listen, settings, wall_offset)
@@ -424,7 +484,6 @@ class Core:
         out = ffi.new("rp_core **")
         _checked(lib.rp_core_new(config, sodium(), now, out))
         self._pointer = out[0]
-        self._connections: dict[int, Connection] = {}
         self._runs = ffi.new("rp_datagram[]", _RUNS)
         self._buffer = ffi.new("uint8_t[]", _RUNS * _RUN_BYTES)
         self._events = ffi.new("rp_event[]", _EVENTS)
@@ -542,6 +601,16 @@ class Core:
         taken = _call(lib.rp_stream_read, self.pointer, handle, stream, into, size, self._fin)
         return bytes(ffi.buffer(self._read_buffer, taken)), bool(self._fin[0])
 
+    def read_into(self, handle: int, stream: int, into: bytearray | memoryview) -> tuple[int, bool]:
+        """See Connection.read_into."""
+        view = ffi.from_buffer("uint8_t[]", into, require_writable=True)
+        try:
+            size = len(view)
+            taken = _call(lib.rp_stream_read, self.pointer, handle, stream, view, size, self._fin)
+        finally:
+            ffi.release(view)
+        return taken, bool(self._fin[0])
+
     def read_datagram(self, handle: int) -> bytes | None:
         """See Connection.read_datagram."""
         taken = lib.rp_datagram_read(self.pointer, handle, self._read_buffer, _READ)
@@ -554,6 +623,8 @@ class Core:
         if self._pointer is not None:
             lib.rp_core_free(self._pointer)
             self._pointer = None
+            for connection in self._connections.values():
+                connection.take_all_back()
 
     def __del__(self) -> None:
         self.close()
@@ -576,9 +647,11 @@ class Core:
         connection = self._connections.get(handle) or self._adopt(handle)
         if kind in _IDENTIFYING:
             connection.refresh()
+        if kind is EventKind.WRITABLE:
+            connection.take_back(raw.stream, raw.code)
         if kind is not EventKind.CLOSED:
             return Event(kind, connection, raw.stream, raw.code)
-        del self._connections[handle]
+        self._connections.pop(handle).take_all_back()
         reason = bytes(raw.reason)[: raw.reason_size].decode(errors="replace")
         return Event(kind, connection, 0, raw.code, Cause(raw.cause), reason)
 

@@ -18,7 +18,8 @@ from repram.proto.endpoint import Endpoint, Session
 from repram.proto.rpc import Caller, Codec, Server
 from repram.proto.stream import Stream
 
-PIECE: Final = 1 << 20
+PIECE: Final = 1 << 20  # written at once
+READ: Final = 1 << 18  # read at most at once, into memory that stays warm
 MAX_ORDER: Final = 4096
 MAX_ECHO: Final = 1 << 15
 MAX_SECONDS: Final = 3600.0
@@ -179,15 +180,15 @@ def _account(session: Session, size: int) -> Account:
 
 
 async def _count(stream: Stream) -> int:
-    size = 0
-    while piece := await stream.read(PIECE):
-        size += len(piece)
+    size, into = 0, bytearray(READ)
+    while came := await stream.read_into(into):
+        size += came
     return size
 
 
 async def _pour(stream: Stream, size: int, seconds: float) -> None:
     """Zeros will do: they are sealed like anything else, and nothing on the way compresses."""
-    piece = memoryview(bytes(PIECE))
+    piece = memoryview(bytes(PIECE))  # lent, since it cannot change
     until = time.monotonic() + seconds if seconds else None
     while size > 0 and (until is None or time.monotonic() < until):
         stream.write(piece[: min(size, PIECE)])

@@ -66,20 +66,47 @@ class Stream:
         if self._head:
             data, self._head = self._head[:limit], self._head[limit:]
             return data
-        if self._read_error is not None:
-            raise self._read_error
-        if self._in_over:
+        if self._ended():
             return b""
         try:
             data, ended = self._connection.read(self.id, limit)
         except SessionClosed:
             return None  # the event that says why is on its way
-        if data:
+        self._took(len(data), ended)
+        return data if data or ended else None
+
+    async def read_into(self, into: bytearray | memoryview) -> int:
+        """Like `read`, into memory of the caller's: how many bytes have come; 0 at the end."""
+        while (size := self._read_into_now(into)) is None:
+            self._reader = self._waiter(self._reader)
+            await self._reader
+        return size
+
+    def _read_into_now(self, into: bytearray | memoryview) -> int | None:
+        if self._head:
+            data = self.read_now(len(into)) or b""
+            into[: len(data)] = data
+            return len(data)
+        if self._ended():
+            return 0
+        try:
+            size, ended = self._connection.read_into(self.id, into)
+        except SessionClosed:
+            return None
+        self._took(size, ended)
+        return size if size or ended else None
+
+    def _ended(self) -> bool:
+        if self._read_error is not None:
+            raise self._read_error
+        return self._in_over
+
+    def _took(self, size: int, ended: bool) -> None:
+        if size:
             self.session.endpoint.wake()  # credit may be due
         if ended:
             self._in_over = True
             self._settle()
-        return data if data or ended else None
 
     async def readexactly(self, size: int) -> bytes:
         """Exactly this many bytes, or asyncio.IncompleteReadError at a short end."""

@@ -127,6 +127,47 @@ static void the_widest_window_holds_every_byte(void) {
     finish();
 }
 
+static void lent_pages_are_read_where_they_are_and_counted_when_they_go_back(void) {
+    static uint8_t data[3 * P + 5];
+    start(1, 1);
+    chance c = {2};
+    chance_fill(&c, data, sizeof data);
+    CHECK_EQUAL(put(P - 3, "own"), 3);
+    CHECK_EQUAL(rp_pages_lend(&window, &arena, P, data, sizeof data), 3 * P);
+    CHECK_EQUAL(arena.pages.used, 1);
+    data[P + 9] ^= 1;
+    uint8_t got[20];
+    CHECK_EQUAL(rp_pages_read(&window, 2 * P, got, sizeof got), sizeof got);
+    CHECK_BYTES(got, data + P, sizeof got);
+    rp_pages_release_below(&window, &arena, 3 * P);
+    CHECK_EQUAL(arena.pages.used, 0);
+    CHECK_EQUAL(window.lent, 1);
+    CHECK_EQUAL(rp_pages_count_returned(&window), 2);
+    rp_pages_release_below(&window, &arena, 4 * P);
+    CHECK_EQUAL(rp_pages_count_returned(&window), 3);
+    CHECK_EQUAL(rp_pages_count_returned(&window), 0); /* all was told */
+    finish();
+}
+
+static void what_is_lent_when_all_is_cleared_counts_as_returned(void) {
+    static uint8_t data[2 * P];
+    start(1, 1);
+    CHECK_EQUAL(rp_pages_lend(&window, &arena, 0, data, sizeof data), 2 * P);
+    rp_pages_clear(&window, &arena);
+    CHECK_EQUAL(window.lent, 0);
+    CHECK_EQUAL(rp_pages_count_returned(&window), 2);
+    finish();
+}
+
+static void without_a_block_for_the_table_one_page_is_lent(void) {
+    static uint8_t data[3 * P];
+    start(0, 1);
+    CHECK_EQUAL(rp_pages_lend(&window, &arena, 0, data, sizeof data), P);
+    rp_pages_release_below(&window, &arena, P);
+    CHECK_EQUAL(rp_pages_count_returned(&window), 1);
+    finish();
+}
+
 /* ---- against a flat buffer that slides along ---- */
 
 enum { SPAN = 6 * P };
@@ -190,6 +231,9 @@ int main(void) {
     RUN(releasing_backwards_changes_nothing);
     RUN(at_rest_nothing_is_held);
     RUN(a_writer_is_told_how_much_fitted);
+    RUN(lent_pages_are_read_where_they_are_and_counted_when_they_go_back);
+    RUN(what_is_lent_when_all_is_cleared_counts_as_returned);
+    RUN(without_a_block_for_the_table_one_page_is_lent);
     RUN(the_widest_window_holds_every_byte);
     RUN(any_operations_give_what_a_flat_buffer_gives);
     return 0;
