@@ -79,8 +79,8 @@ def run(
     streams: Annotated[int, typer.Option(min=1, max=256, help="Streams at once.")] = 1,
     suite: Annotated[SuiteName, typer.Option(help="How packets are sealed.")] = "auto",
     controller: Annotated[
-        Literal["cubic", "bbr"], typer.Option("--cc", help="How the window is controlled.")
-    ] = "cubic",
+        Literal["bbr", "cubic"], typer.Option("--cc", help="How the window is controlled.")
+    ] = "bbr",
     rpc: Annotated[bool, typer.Option("--rpc", help="Measure calls instead of bytes.")] = False,
     call_size: Annotated[
         int, typer.Option("--size", min=0, max=1 << 15, help="With --rpc: bytes a call.")

@@ -44,6 +44,8 @@ typedef struct {
     uint64_t cycle_at, probe_until;
     uint64_t lump_start, lump_acked, lump[2];
     uint64_t high, reduced_at; /* bytes that met congestion */
+    uint64_t calm_from, calm_to, calm_acked, calm_lost; /* what was sent while the queue drained, and its fate */
+    double chance_loss;                                 /* the part that is lost though there is no queue */
     bool full, new_round, rtt_expired, collapsed;
 } rp_bbr;
 

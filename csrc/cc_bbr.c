@@ -10,12 +10,13 @@ enum {
     PROBE_RTT_TIME = 200000,
     FULL_ROUNDS = 3, /* without a quarter more bandwidth: the pipe is full */
     MIN_SEGMENTS = 4,
-    INITIAL_SEGMENTS = 10,
+    INITIAL_SEGMENTS = 32, /* paced over a round trip, never at once */
     SPARE_SEGMENTS = 32,
+    RTT_NOISE = 64, /* a minimum is confirmed by what comes this near to it */
     CYCLE = 8,
 };
 
-static const double STARTUP_GAIN = 2.77, WINDOW_GAIN = 2.0;
+static const double STARTUP_GAIN = 2.77, WINDOW_GAIN = 2.0, HEAVY_LOSS = 1.0 / 16;
 static const double CYCLE_GAINS[CYCLE] = {1.25, 0.75, 1, 1, 1, 1, 1, 1};
 
 static void init(rp_cc *cc, uint64_t now) {
@@ -34,6 +35,9 @@ static uint64_t in_one_rtt(const rp_bbr *b, double gain) {
     return (uint64_t)(gain * (double)bandwidth(b) * (double)b->rtt / SECOND);
 }
 
+/* What has to leave so that `bandwidth` arrives in spite of losses by chance. */
+static double to_send(const rp_bbr *b) { return (double)bandwidth(b) / (1 - b->chance_loss); }
+
 static void learn_bandwidth(rp_bbr *b, const rp_cc_ack *ack) {
     b->new_round = ack->prior_delivered >= b->round_delivered;
     if (b->new_round) {
@@ -51,10 +55,8 @@ static void learn_bandwidth(rp_bbr *b, const rp_cc_ack *ack) {
 
 static void learn_rtt(rp_bbr *b, const rp_cc_ack *ack) {
     b->rtt_expired = ack->now - b->rtt_at > RTT_LIFE;
-    if (!b->rtt || ack->rtt <= b->rtt || b->rtt_expired) {
-        b->rtt = ack->rtt ? ack->rtt : 1;
-        b->rtt_at = ack->now;
-    }
+    if (!b->rtt || ack->rtt <= b->rtt || b->rtt_expired) b->rtt = ack->rtt ? ack->rtt : 1;
+    if (ack->rtt <= b->rtt + b->rtt / RTT_NOISE) b->rtt_at = ack->now;
     b->rtt_recent = ack->rtt;
 }
 
@@ -75,6 +77,22 @@ static void learn_lumps(rp_bbr *b, const rp_cc_ack *ack) {
 }
 
 static uint64_t lump(const rp_bbr *b) { return b->lump[0] > b->lump[1] ? b->lump[0] : b->lump[1]; }
+
+/* ---- loss by chance: what is lost while less is sent than arrived before is no sign of congestion ---- */
+
+static bool calm(const rp_bbr *b, uint64_t sent_time) {
+    return sent_time >= b->calm_from && sent_time < b->calm_to;
+}
+
+static void start_calm(rp_bbr *b, uint64_t now) {
+    static const double MOST = 0.25, LEARN = 0.25;
+    uint64_t sent = b->calm_acked + b->calm_lost;
+    if (sent) b->chance_loss += LEARN * ((double)b->calm_lost / (double)sent - b->chance_loss);
+    if (b->chance_loss > MOST) b->chance_loss = MOST;
+    b->calm_acked = b->calm_lost = 0;
+    b->calm_from = now;
+    b->calm_to = UINT64_MAX;
+}
 
 /* ---- the states ---- */
 
@@ -118,9 +136,11 @@ static bool phase_over(const rp_bbr *b, const rp_cc_ack *ack) {
 
 static void cycle(rp_bbr *b, const rp_cc_ack *ack) {
     if (b->state != RP_BBR_PROBE_BANDWIDTH || !phase_over(b, ack)) return;
+    if (b->pacing_gain < 1) b->calm_to = ack->now;
     b->cycle = (b->cycle + 1) % CYCLE;
     b->cycle_at = ack->now;
     b->pacing_gain = CYCLE_GAINS[b->cycle];
+    if (b->pacing_gain < 1) start_calm(b, ack->now);
     if (b->high != UINT64_MAX && b->pacing_gain > 1) b->high += b->high / 8; /* is there room again? */
     if (b->high > in_one_rtt(b, 2 * WINDOW_GAIN)) b->high = UINT64_MAX;
 }
@@ -141,6 +161,7 @@ static void probe_rtt(rp_bbr *b, const rp_cc_ack *ack) {
 
 static void acked(rp_cc *cc, const rp_cc_ack *ack) {
     rp_bbr *b = &cc->bbr;
+    if (calm(b, ack->sent_time)) b->calm_acked += ack->acked;
     learn_rtt(b, ack);
     learn_bandwidth(b, ack);
     learn_lumps(b, ack);
@@ -157,7 +178,8 @@ static bool queue_has_grown(const rp_bbr *b) { return b->rtt && b->rtt_recent > 
 static bool lost(rp_cc *cc, uint64_t bytes, uint64_t sent_time, uint64_t now) {
     rp_bbr *b = &cc->bbr;
     b->round_lost += bytes ? bytes : cc->mtu; /* no bytes: a congestion mark */
-    bool heavy = !bytes || b->round_lost > in_one_rtt(b, 1.0) / 16;
+    if (calm(b, sent_time)) b->calm_lost += bytes;
+    bool heavy = !bytes || b->round_lost > in_one_rtt(b, HEAVY_LOSS + 2 * b->chance_loss);
     if (!queue_has_grown(b) || !heavy || (b->reduced_at && sent_time <= b->reduced_at)) return false;
     if (b->state == RP_BBR_STARTUP) b->full = true;
     uint64_t pipe = in_one_rtt(b, 1.0), now_allowed = cc->table->window(cc);
@@ -184,14 +206,14 @@ static uint64_t window(const rp_cc *cc) {
         uint64_t half = in_one_rtt(b, 0.5);
         return half > least ? half : least;
     }
-    uint64_t most = in_one_rtt(b, b->window_gain) + lump(b) + SPARE_SEGMENTS * cc->mtu;
+    uint64_t most = (uint64_t)(b->window_gain * to_send(b) * (double)b->rtt / SECOND) + lump(b) + SPARE_SEGMENTS * cc->mtu;
     if (most > b->high) most = b->high;
     return most > least ? most : least;
 }
 
 static uint64_t rate(const rp_cc *cc, uint64_t rtt_smoothed) {
     const rp_bbr *b = &cc->bbr;
-    if (bandwidth(b)) return (uint64_t)(b->pacing_gain * (double)bandwidth(b));
+    if (bandwidth(b)) return (uint64_t)(b->pacing_gain * to_send(b));
     return (uint64_t)(STARTUP_GAIN * (double)(INITIAL_SEGMENTS * cc->mtu) * SECOND /
                       (double)(rtt_smoothed ? rtt_smoothed : 1));
 }

@@ -2,12 +2,13 @@
 
 #define SECOND 1000000
 
-enum { BURST_SEGMENTS = 10, BURST_TIME = 1000, MAX_BURST = 64 * 1024 };
+enum { BURST_SEGMENTS = 10, BURST_TIME = 1000, MAX_BURST = 1024 * 1024 };
 
-/* At least ten packets, as an initial window is; at speed a millisecond's worth, as GSO carries. */
+/* At least ten packets, as an initial window is; at speed a millisecond's worth: on a path that is shorter
+ * than that, acknowledgements pace alone, and no timer has to be set. */
 static uint64_t burst(uint64_t rate, uint64_t mtu) {
     uint64_t least = BURST_SEGMENTS * mtu, timed = rate / SECOND * BURST_TIME;
-    if (timed > MAX_BURST * 4) timed = MAX_BURST * 4;
+    if (timed > MAX_BURST) timed = MAX_BURST;
     return timed > least ? timed : least;
 }
 

@@ -7,7 +7,7 @@
 #include "rp_api.h"
 #include "sent.h"
 
-#define RP_FIRST_WINDOW (1024 * 1024) /* credit granted before anything is known of the reader */
+#define RP_FIRST_WINDOW (4 * 1024 * 1024) /* credit granted before anything is known of the reader */
 #define RP_SEND_BUFFER (256 * 1024)   /* what a stream may hold unacknowledged, at least */
 
 struct rp_conn;

@@ -28,7 +28,6 @@ enum {
     SLOT = 65536,
     CONTROL = 96,
     ECN_BITS = 3,
-    ROUNDS = 8, /* batches read in one turn: sending must get its turn too */
     SOCKET_BUFFER = 8 * 1024 * 1024,
 };
 
@@ -294,12 +293,10 @@ static bool flush(rp_udp *udp) {
 
 /* ---- a turn ---- */
 
-static void receive_all(rp_udp *udp, rp_core *core, uint64_t now) {
-    for (int round = 0; round < ROUNDS; round++) {
-        int count = receive_batch(udp);
-        if (count > 0) rp_core_receive(core, udp->in, count, now);
-        if (count < BATCH) return;
-    }
+/* One batch a turn: what it brings is to be acknowledged before more is read, or the sender stands still. */
+static void receive(rp_udp *udp, rp_core *core, uint64_t now) {
+    int count = receive_batch(udp);
+    if (count > 0) rp_core_receive(core, udp->in, count, now);
 }
 
 static bool transmit_all(rp_udp *udp, rp_core *core, uint64_t now) {
@@ -313,7 +310,7 @@ static bool transmit_all(rp_udp *udp, rp_core *core, uint64_t now) {
 int rp_udp_turn(rp_udp *udp, rp_core *core, int why) {
     uint64_t now = rp_udp_now();
     if (why & RP_TURN_TIMER) acknowledge_timer(udp);
-    if (why & RP_TURN_READABLE) receive_all(udp, core, now);
+    if (why & RP_TURN_READABLE) receive(udp, core, now);
     rp_core_timeout(core, now);
     if (why & RP_TURN_HOLD && rp_core_has_events(core)) return RP_TURN_EVENTS;
     bool all = transmit_all(udp, core, now);

@@ -113,7 +113,7 @@ class Settings:
         None  # kept across restarts, with first_session, lets peers notice one
     )
     ecn: bool = True
-    controller: str = "cubic"  # one of CONTROLLERS
+    controller: str = "bbr"  # one of CONTROLLERS
     first_packet_number: int = 0
     first_session: int = 0
 

@@ -51,7 +51,7 @@ def test_every_byte_is_counted(server: Node, direction: str, loop: str, suite: s
     share = -(-(8 << 20) // 3)
     assert result["bytes"] == share * 3 * (2 if direction == "both" else 1)
     both = Suite.AEGIS256 in default_suites()  # whether the server of this run offers it at all
-    assert (result["suite"], result["cc"]) == (suite if both else "xchacha20", "cubic")
+    assert (result["suite"], result["cc"]) == (suite if both else "xchacha20", "bbr")
 
 
 def test_ipv6_and_time_instead_of_bytes() -> None:

@@ -23,7 +23,7 @@ SECOND = 1_000_000
 SUPPORTED: frozenset[str] = frozenset(
     {
         "aegis",
-        "bbr",
+        "cubic",
         "blackout recovery",
         "cookies",
         "long paths",
@@ -260,8 +260,8 @@ def _aegis(plan: Plan, random: Random) -> None:
     plan.settings["suites"] = (Suite.XCHACHA20, Suite.AEGIS256)
 
 
-def _bbr(plan: Plan, _random: Random) -> None:
-    plan.settings["controller"] = "bbr"
+def _cubic(plan: Plan, _random: Random) -> None:
+    plan.settings["controller"] = "cubic"
 
 
 # ---- what the core does about its keys and its peers' addresses ----
@@ -360,5 +360,5 @@ TRAITS: tuple[Trait, ...] = (
     Trait("ratchets", 0.15, _ratchets, needs="ratchet"),
     Trait("patterns", 0.3, _patterns, needs="patterns"),
     Trait("cookies", 0.15, _cookies, needs="cookies"),
-    Trait("bbr", 0.4, _bbr, needs="bbr"),
+    Trait("cubic", 0.4, _cubic, needs="cubic"),
 )
