@@ -33,20 +33,24 @@ typedef struct {
 
 typedef enum { RP_BBR_STARTUP, RP_BBR_DRAIN, RP_BBR_PROBE_BANDWIDTH, RP_BBR_PROBE_RTT } rp_bbr_state;
 
+typedef enum { RP_BBR_DOWN, RP_BBR_CRUISE, RP_BBR_UP } rp_bbr_phase; /* of PROBE_BANDWIDTH */
+
 typedef struct {
     rp_bbr_state state;
+    rp_bbr_phase phase;
     double pacing_gain, window_gain;
     uint64_t best[2];                 /* bandwidth, bytes a second: the last rounds, and those before */
     uint64_t rtt, rtt_at, rtt_recent; /* the least, when it was seen, the newest */
-    uint64_t round_delivered, rounds, round_lost;
+    uint64_t round_delivered, rounds, round_acked, round_lost;
     uint64_t full_bandwidth;
-    uint32_t full_rounds, cycle;
-    uint64_t cycle_at, probe_until;
+    uint32_t full_rounds, phase_rounds;
+    uint64_t phase_at, probe_until, step;
     uint64_t lump_start, lump_acked, lump[2];
-    uint64_t high, reduced_at; /* bytes that met congestion */
-    uint64_t calm_from, calm_to, calm_acked, calm_lost; /* what was sent while the queue drained, and its fate */
-    double chance_loss;                                 /* the part that is lost though there is no queue */
-    bool full, new_round, rtt_expired, collapsed;
+    uint64_t high, low, reduced_at; /* bytes in flight that met congestion: when probing, and since then */
+    uint64_t calm_from, calm_to, calm_acked,
+        calm_lost;      /* what was sent while the queue drained, and its fate */
+    double chance_loss; /* the part that is lost though there is no queue */
+    bool full, new_round, rtt_expired, collapsed, chance_known;
 } rp_bbr;
 
 typedef struct rp_cc_table rp_cc_table;

@@ -12,19 +12,25 @@ enum {
     MIN_SEGMENTS = 4,
     INITIAL_SEGMENTS = 32, /* paced over a round trip, never at once */
     SPARE_SEGMENTS = 32,
+    FEW_SEGMENTS = 16,
     RTT_NOISE = 64, /* a minimum is confirmed by what comes this near to it */
-    CYCLE = 8,
+    CRUISE_ROUNDS = 100,
+    CRUISE_TIME = 3 * SECOND,
+    UP_ROUNDS = 8,
+    CALM_ROUNDS = 3, /* after which losses of the calm are known */
 };
 
-static const double STARTUP_GAIN = 2.77, WINDOW_GAIN = 2.0, HEAVY_LOSS = 1.0 / 16;
-static const double CYCLE_GAINS[CYCLE] = {1.25, 0.75, 1, 1, 1, 1, 1, 1};
+static const double STARTUP_GAIN = 2.77, WINDOW_GAIN = 1.5, KEEP = 0.7, STARTUP_LOSS = 0.25,
+                    MARGIN = 0.99; /* a maximum is a little too much: so that no queue stands */
+static const double GAINS[] = {[RP_BBR_DOWN] = 0.75, [RP_BBR_CRUISE] = 1, [RP_BBR_UP] = 1.25};
 
 static void init(rp_cc *cc, uint64_t now) {
     cc->bbr = (rp_bbr){.state = RP_BBR_STARTUP,
                        .pacing_gain = STARTUP_GAIN,
                        .window_gain = STARTUP_GAIN,
                        .rtt_at = now,
-                       .high = UINT64_MAX};
+                       .high = UINT64_MAX,
+                       .low = UINT64_MAX};
 }
 
 /* ---- the model: bandwidth is a maximum over rounds, RTT a minimum over seconds ---- */
@@ -36,14 +42,15 @@ static uint64_t in_one_rtt(const rp_bbr *b, double gain) {
 }
 
 /* What has to leave so that `bandwidth` arrives in spite of losses by chance. */
-static double to_send(const rp_bbr *b) { return (double)bandwidth(b) / (1 - b->chance_loss); }
+static double to_send(const rp_bbr *b) { return MARGIN * (double)bandwidth(b) / (1 - b->chance_loss); }
 
 static void learn_bandwidth(rp_bbr *b, const rp_cc_ack *ack) {
+    b->round_acked += ack->acked;
     b->new_round = ack->prior_delivered >= b->round_delivered;
     if (b->new_round) {
         b->round_delivered = ack->delivered;
         b->rounds++;
-        b->round_lost = 0;
+        b->round_lost = b->round_acked = 0;
         if (b->rounds % (BANDWIDTH_ROUNDS / 2) == 0) { /* two halves: the older is forgotten whole */
             b->best[1] = b->best[0];
             b->best[0] = 0;
@@ -85,23 +92,42 @@ static bool calm(const rp_bbr *b, uint64_t sent_time) {
 }
 
 static void start_calm(rp_bbr *b, uint64_t now) {
-    static const double MOST = 0.25, LEARN = 0.25;
-    uint64_t sent = b->calm_acked + b->calm_lost;
-    if (sent) b->chance_loss += LEARN * ((double)b->calm_lost / (double)sent - b->chance_loss);
-    if (b->chance_loss > MOST) b->chance_loss = MOST;
     b->calm_acked = b->calm_lost = 0;
     b->calm_from = now;
     b->calm_to = UINT64_MAX;
 }
 
+/* When the fate of what was sent in the calm is known. */
+static void learn_chance(rp_bbr *b) {
+    static const double MOST = 0.25, LEARN = 0.25;
+    uint64_t sent = b->calm_acked + b->calm_lost;
+    if (!sent) return;
+    double part = (double)b->calm_lost / (double)sent;
+    b->chance_loss = b->chance_known ? b->chance_loss + LEARN * (part - b->chance_loss) : part;
+    if (b->chance_loss > MOST) b->chance_loss = MOST;
+    b->chance_known = true;
+    b->calm_acked = b->calm_lost = 0;
+}
+
 /* ---- the states ---- */
+
+static void enter_phase(rp_bbr *b, rp_bbr_phase phase, uint64_t now) {
+    if (phase == RP_BBR_CRUISE) b->calm_to = now;
+    if (phase == RP_BBR_DOWN) start_calm(b, now);
+    if (phase == RP_BBR_UP) {
+        b->low = UINT64_MAX; /* is there room again? */
+        b->step = 1;
+    }
+    b->phase = phase;
+    b->phase_at = now;
+    b->phase_rounds = 0;
+    b->pacing_gain = GAINS[phase];
+}
 
 static void enter_probe_bandwidth(rp_bbr *b, uint64_t now) {
     b->state = RP_BBR_PROBE_BANDWIDTH;
     b->window_gain = WINDOW_GAIN;
-    b->cycle = 2; /* cruise first: whoever drains has just made room */
-    b->cycle_at = now;
-    b->pacing_gain = CYCLE_GAINS[b->cycle];
+    enter_phase(b, RP_BBR_CRUISE, now); /* whoever drains has just made room */
 }
 
 static void check_full(rp_bbr *b, const rp_cc_ack *ack) {
@@ -120,29 +146,40 @@ static void startup_and_drain(rp_bbr *b, const rp_cc_ack *ack) {
         b->state = RP_BBR_DRAIN;
         b->pacing_gain = 1 / STARTUP_GAIN;
         b->window_gain = WINDOW_GAIN;
+        start_calm(b, ack->now);
     }
     if (b->state == RP_BBR_DRAIN && ack->in_flight - ack->acked <= in_one_rtt(b, 1.0))
         enter_probe_bandwidth(b, ack->now);
 }
 
-static bool phase_over(const rp_bbr *b, const rp_cc_ack *ack) {
-    uint64_t in_flight = ack->in_flight - ack->acked;
-    bool long_enough = ack->now - b->cycle_at > b->rtt;
-    if (b->pacing_gain > 1)
-        return long_enough && (b->round_lost || in_flight >= in_one_rtt(b, b->pacing_gain));
-    if (b->pacing_gain < 1) return long_enough || in_flight <= in_one_rtt(b, 1.0);
-    return long_enough;
+/* As long as a loss-based neighbour needs to recover from one loss, so that both get their turn. */
+static bool cruised_enough(const rp_bbr *b, uint64_t now) {
+    return b->phase_rounds >= CRUISE_ROUNDS || now - b->phase_at >= CRUISE_TIME;
 }
 
-static void cycle(rp_bbr *b, const rp_cc_ack *ack) {
-    if (b->state != RP_BBR_PROBE_BANDWIDTH || !phase_over(b, ack)) return;
-    if (b->pacing_gain < 1) b->calm_to = ack->now;
-    b->cycle = (b->cycle + 1) % CYCLE;
-    b->cycle_at = ack->now;
-    b->pacing_gain = CYCLE_GAINS[b->cycle];
-    if (b->pacing_gain < 1) start_calm(b, ack->now);
-    if (b->high != UINT64_MAX && b->pacing_gain > 1) b->high += b->high / 8; /* is there room again? */
-    if (b->high > in_one_rtt(b, 2 * WINDOW_GAIN)) b->high = UINT64_MAX;
+static void probe_bandwidth(rp_cc *cc, const rp_cc_ack *ack) {
+    rp_bbr *b = &cc->bbr;
+    uint64_t in_flight = ack->in_flight - ack->acked;
+    bool a_round = ack->now - b->phase_at > b->rtt;
+    b->phase_rounds += b->new_round;
+    switch (b->phase) {
+    case RP_BBR_DOWN:
+        if (a_round || in_flight <= in_one_rtt(b, 1.0)) enter_phase(b, RP_BBR_CRUISE, ack->now);
+        return;
+    case RP_BBR_CRUISE:
+        if (b->phase_rounds == CALM_ROUNDS) learn_chance(b);
+        if (cruised_enough(b, ack->now)) enter_phase(b, RP_BBR_UP, ack->now);
+        return;
+    case RP_BBR_UP:
+        if (b->high != UINT64_MAX && b->new_round) {
+            b->high += b->step * cc->mtu;
+            b->step *= 2;
+        }
+        if (b->high > in_one_rtt(b, 2 * WINDOW_GAIN)) b->high = UINT64_MAX;
+        if (a_round && in_flight >= in_one_rtt(b, GAINS[RP_BBR_UP])) enter_phase(b, RP_BBR_DOWN, ack->now);
+        if (b->phase_rounds > UP_ROUNDS) enter_phase(b, RP_BBR_DOWN, ack->now);
+        return;
+    }
 }
 
 /* Now and then half a pipe for a moment, so that the true RTT shows. */
@@ -166,7 +203,7 @@ static void acked(rp_cc *cc, const rp_cc_ack *ack) {
     learn_bandwidth(b, ack);
     learn_lumps(b, ack);
     startup_and_drain(b, ack);
-    cycle(b, ack);
+    if (b->state == RP_BBR_PROBE_BANDWIDTH) probe_bandwidth(cc, ack);
     probe_rtt(b, ack);
     b->collapsed = false;
 }
@@ -175,15 +212,28 @@ static void acked(rp_cc *cc, const rp_cc_ack *ack) {
 
 static bool queue_has_grown(const rp_bbr *b) { return b->rtt && b->rtt_recent > b->rtt + b->rtt / 4 + 1000; }
 
+/* More is lost than any path loses by chance. */
+static bool flooding(const rp_cc *cc) {
+    const rp_bbr *b = &cc->bbr;
+    uint64_t sent = b->round_lost + b->round_acked;
+    return b->round_lost > FEW_SEGMENTS * cc->mtu && (double)b->round_lost > STARTUP_LOSS * (double)sent;
+}
+
 static bool lost(rp_cc *cc, uint64_t bytes, uint64_t sent_time, uint64_t now) {
     rp_bbr *b = &cc->bbr;
     b->round_lost += bytes ? bytes : cc->mtu; /* no bytes: a congestion mark */
     if (calm(b, sent_time)) b->calm_lost += bytes;
-    bool heavy = !bytes || b->round_lost > in_one_rtt(b, HEAVY_LOSS + 2 * b->chance_loss);
+    if (b->state == RP_BBR_STARTUP && flooding(cc)) b->full = true;
+    bool heavy = !bytes || b->round_lost > in_one_rtt(b, 2 * b->chance_loss);
     if (!queue_has_grown(b) || !heavy || (b->reduced_at && sent_time <= b->reduced_at)) return false;
+    uint64_t reduced = (uint64_t)(KEEP * (double)cc->table->window(cc));
     if (b->state == RP_BBR_STARTUP) b->full = true;
-    uint64_t pipe = in_one_rtt(b, 1.0), now_allowed = cc->table->window(cc);
-    b->high = now_allowed * 17 / 20 > pipe ? now_allowed * 17 / 20 : pipe;
+    if (b->state == RP_BBR_PROBE_BANDWIDTH && b->phase != RP_BBR_UP) {
+        b->low = reduced;
+    } else {
+        b->high = reduced;
+        if (b->state == RP_BBR_PROBE_BANDWIDTH) enter_phase(b, RP_BBR_DOWN, now);
+    }
     b->reduced_at = now;
     return true;
 }
@@ -193,7 +243,7 @@ static void persistent(rp_cc *cc, uint64_t now) {
     cc->bbr.collapsed = true; /* until the next ACK shows that the path is alive */
 }
 
-static void undo(rp_cc *cc) { cc->bbr.high = UINT64_MAX; }
+static void undo(rp_cc *cc) { cc->bbr.high = cc->bbr.low = UINT64_MAX; }
 
 /* ---- what may fly ---- */
 
@@ -206,8 +256,10 @@ static uint64_t window(const rp_cc *cc) {
         uint64_t half = in_one_rtt(b, 0.5);
         return half > least ? half : least;
     }
-    uint64_t most = (uint64_t)(b->window_gain * to_send(b) * (double)b->rtt / SECOND) + lump(b) + SPARE_SEGMENTS * cc->mtu;
+    uint64_t most = (uint64_t)(b->window_gain * to_send(b) * (double)b->rtt / SECOND) + lump(b) +
+                    SPARE_SEGMENTS * cc->mtu;
     if (most > b->high) most = b->high;
+    if (most > b->low) most = b->low;
     return most > least ? most : least;
 }
 

@@ -265,9 +265,8 @@ void rp_conn_event(rp_conn *c, uint8_t kind) {
 }
 
 uint64_t rp_conn_send_room(const rp_conn *c) {
-    uint64_t room = 2 * c->cc.table->window(&c->cc);
-    if (room < RP_SEND_BUFFER) room = RP_SEND_BUFFER;
-    return room < RP_MAX_STREAM_WINDOW ? room : RP_MAX_STREAM_WINDOW;
+    uint64_t window = c->cc.table->window(&c->cc); /* all of it may open at once */
+    return window > RP_SEND_BUFFER ? window : RP_SEND_BUFFER;
 }
 
 /* ---- where the peer is ---- */
@@ -327,14 +326,14 @@ static bool widen(uint64_t *window, uint64_t most, uint64_t granted_at, const rp
 void rp_conn_consumed(rp_conn *c, rp_stream *s, uint64_t bytes, uint64_t now) {
     const rp_config *config = &c->core->config;
     c->in_consumed += bytes;
-    if (c->in_limit - c->in_consumed < c->in_window / 2) {
+    if (c->in_limit - c->in_consumed < c->in_window / 4 * 3) { /* early: one lost packet may hold up much */
         widen(&c->in_window, config->session_window, c->granted_at, c, now);
         c->in_limit = c->in_consumed + c->in_window;
         c->granted_at = now;
         c->max_data_due = true;
         rp_core_ready(c->core, c);
     }
-    if (s->final_known || s->stopped || s->in_limit - s->in_read >= s->in_window / 2) return;
+    if (s->final_known || s->stopped || s->in_limit - s->in_read >= s->in_window / 4 * 3) return;
     widen(&s->in_window, config->stream_window, s->granted_at, c, now);
     s->in_limit = s->in_read + s->in_window;
     s->granted_at = now;

@@ -129,7 +129,7 @@ void rp_conn_timeout(rp_conn *conn, uint64_t now);
 void rp_conn_arm(rp_conn *conn, uint64_t now);
 bool rp_conn_may_send(const rp_conn *conn, size_t size); /* to an address that has proved nothing: 3 times */
 bool rp_conn_open(const rp_conn *conn);
-uint64_t rp_conn_send_room(const rp_conn *conn); /* bytes a stream may hold unacknowledged */
+uint64_t rp_conn_send_room(const rp_conn *conn); /* bytes that may wait in a stream */
 
 rp_stream *rp_conn_add_stream(rp_conn *conn, uint64_t id, uint8_t priority);
 void rp_conn_drop_stream(rp_conn *conn, rp_stream *stream); /* if done */

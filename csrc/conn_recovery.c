@@ -16,7 +16,7 @@ static void frame_acked(rp_conn *c, const rp_sent_frame *frame) {
             rp_stream_frame_acked(stream, &c->core->arena, frame);
         else
             stream->reset_acked = true;
-        if (stream->write_blocked && stream->out_end - stream->out_acked <= rp_conn_send_room(c) / 2) {
+        if (stream->write_blocked && rp_stream_unsent(stream) <= rp_conn_send_room(c) / 2) {
             stream->write_blocked = false;
             rp_conn_stream_event(c, stream, RP_EVENT_WRITABLE);
         }

@@ -196,7 +196,7 @@ static void feed_starved(rp_core *core) {
     for (uint32_t i = 0; i < core->config.max_sessions; i++) {
         rp_conn *c = core->conns[i];
         for (rp_stream *s = c ? c->all.first : NULL; s; s = s->sibling_next) {
-            if (!s->write_blocked || s->out_end - s->out_acked > rp_conn_send_room(c) / 2) continue;
+            if (!s->write_blocked || rp_stream_unsent(s) > rp_conn_send_room(c) / 2) continue;
             s->write_blocked = false;
             rp_conn_stream_event(c, s, RP_EVENT_WRITABLE);
         }

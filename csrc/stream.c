@@ -49,9 +49,12 @@ bool rp_stream_done(const rp_stream *s) {
 
 static size_t smaller(uint64_t a, uint64_t b) { return (size_t)(a < b ? a : b); }
 
+uint64_t rp_stream_unsent(const rp_stream *s) { return s->out_end - s->out_next; }
+
 static uint64_t free_of(const rp_stream *s, uint64_t room) {
-    uint64_t held = s->out_end - s->out_acked;
-    return room > held ? room - held : 0;
+    uint64_t unsent = rp_stream_unsent(s), most = RP_MAX_STREAM_WINDOW - (s->out_end - s->out_acked);
+    uint64_t free = room > unsent ? room - unsent : 0;
+    return free < most ? free : most;
 }
 
 size_t rp_stream_put(rp_stream *s, rp_arena *arena, const uint8_t *data, size_t size, uint64_t room) {

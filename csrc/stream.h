@@ -8,7 +8,7 @@
 #include "sent.h"
 
 #define RP_FIRST_WINDOW (4 * 1024 * 1024) /* credit granted before anything is known of the reader */
-#define RP_SEND_BUFFER (256 * 1024)   /* what a stream may hold unacknowledged, at least */
+#define RP_SEND_BUFFER (256 * 1024)       /* what may wait in a stream to be sent, at least */
 
 struct rp_conn;
 
@@ -45,7 +45,8 @@ void rp_stream_init(rp_stream *stream, struct rp_conn *conn, uint64_t id, uint8_
 void rp_stream_clear(rp_stream *stream, rp_arena *arena);
 bool rp_stream_done(const rp_stream *stream); /* nothing more can happen in either direction */
 
-/* ---- sending ---- */
+/* ---- sending: `room` is how much may wait to be sent for the first time ---- */
+uint64_t rp_stream_unsent(const rp_stream *stream);
 bool rp_stream_sending_over(const rp_stream *stream);
 size_t rp_stream_put(rp_stream *stream, rp_arena *arena, const uint8_t *data, size_t size, uint64_t room);
 /* The same, but whole pages stay with the caller until they are acknowledged. */

@@ -157,11 +157,13 @@ class Duo:
             if not said:
                 view = view[sender.write(stream, view, fin=True) :]
                 said = not view
-            try:
-                piece, ended = receiver.read(stream)
-            except RepramError:
-                piece = b""  # not opened there yet
-            arrived.extend(piece)
+            piece = b"?"
+            while piece and not ended:
+                try:
+                    piece, ended = receiver.read(stream)
+                except RepramError:
+                    break  # not opened there yet
+                arrived.extend(piece)
             self.flush()
             return ended
 

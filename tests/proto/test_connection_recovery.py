@@ -256,13 +256,13 @@ def test_a_stop_that_is_lost_is_sent_again() -> None:
 def test_credit_is_told_anew_when_it_was_lost() -> None:
     node = Node(b"", fin=False)
     caller = node.talk.caller
-    for offset in range(0, 600_000, 1_000):
+    for offset in range(0, 1_200_000, 1_000):
         node.talk.tell(caller.seal(stream(0, offset, bytes(1_000))))
     while node.connection.read(0)[0]:
         pass
     told = node.sent()
     (credit,) = [each for number in told for each in node.packets[number] if each.kind == 0x07]
-    assert credit.values > (0, 1 << 20)
+    assert credit.values > (0, 4 << 20)
     again = node.wait(1)
     assert credit in [each for number in again for each in node.packets[number]]
 

@@ -10,8 +10,8 @@ from repram.proto.connection import Address, Settings
 from tests.proto.duo import CLIENT, SERVER, Duo
 
 OFTEN = Settings(rekey_packets=20, ratchet_seconds=1e6, mtu=1200)
-RATCHETING = replace(OFTEN, ratchet_seconds=0.2)
-DATA = bytes(range(256)) * 2000
+RATCHETING = replace(OFTEN, ratchet_seconds=0.1)
+DATA = bytes(range(256)) * 6000
 
 
 @pytest.mark.parametrize("settings", [OFTEN, RATCHETING])
