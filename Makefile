@@ -4,7 +4,7 @@ SEED ?= 1
 SECONDS ?= 60
 C_STYLE = {BasedOnStyle: LLVM, IndentWidth: 4, ColumnLimit: 110, AllowShortLoopsOnASingleLine: true, \
           AllowShortIfStatementsOnASingleLine: WithoutElse}
-C_FILES = $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch])
+C_FILES = $(wildcard csrc/*.[ch] bench/*.c tests/c/*.[ch] tests/fuzz/*.[ch])
 IN = .venv/bin
 
 .PHONY: demo test check format bench fuzz sim asan valgrind mutants clean .venv
@@ -29,7 +29,8 @@ format: .venv
 	$(IN)/clang-format -i --style='$(C_STYLE)' $(C_FILES)
 
 bench: .venv
-	@for each in bench/*.py; do $(IN)/python $$each || exit; done
+	@bench/prerequisites $(IN)/python
+	@$(IN)/python -m bench $(or $(ARGS),all)
 
 fuzz: .venv
 	$(IN)/python -m tests.fuzz.run --seconds $(SECONDS) $(ARGS)
