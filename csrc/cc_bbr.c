@@ -20,8 +20,8 @@ enum {
     CALM_ROUNDS = 3, /* after which losses of the calm are known */
 };
 
-static const double STARTUP_GAIN = 2.77, WINDOW_GAIN = 1.5, KEEP = 0.7, STARTUP_LOSS = 0.25,
-                    MARGIN = 0.99; /* a maximum is a little too much: so that no queue stands */
+static const double STARTUP_GAIN = 2.77, WINDOW_GAIN = 1.75, KEEP = 0.7, STARTUP_LOSS = 0.25,
+                    MARGIN = 1.0; /* a maximum is a little too much: so that no queue stands */
 static const double GAINS[] = {[RP_BBR_DOWN] = 0.75, [RP_BBR_CRUISE] = 1, [RP_BBR_UP] = 1.25};
 
 static void init(rp_cc *cc, uint64_t now) {

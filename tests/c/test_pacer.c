@@ -25,7 +25,7 @@ static void it_never_saves_more_than_a_burst(void) {
     rp_pacer_init(&pacer, MTU, 0);
     CHECK_EQUAL(rp_pacer_refill(&pacer, 1200000, MTU, 900 * (uint64_t)SECOND), 10 * MTU);
     CHECK_EQUAL(rp_pacer_refill(&pacer, 100000000, MTU, 901 * (uint64_t)SECOND),
-                100000); /* a millisecond's worth */
+                500000); /* what five milliseconds are worth */
     CHECK_EQUAL(rp_pacer_refill(&pacer, UINT64_MAX, MTU, 902 * (uint64_t)SECOND), 1024 * 1024);
 }
 
