@@ -185,22 +185,26 @@ static bool has_work(const rp_conn *c) {
            !rp_fifo_empty(&c->datagrams_out) || streams_waiting(c);
 }
 
-static bool window_open(const rp_conn *c) { return c->in_flight + c->mtu <= c->cc.table->window(&c->cc); }
+static uint64_t window_left(const rp_conn *c) {
+    uint64_t window = c->cc.table->window(&c->cc);
+    return window > c->in_flight ? window - c->in_flight : 0;
+}
 
 static uint64_t pace(const rp_conn *c) { return c->cc.table->rate(&c->cc, c->loss.smoothed); }
 
-/* Whether eliciting frames may leave now; when only the pacer says no, it says until when. */
-static bool may_send(rp_conn *c, uint64_t now) {
+/* How many bytes of eliciting packets may leave now; when only the pacer says none, it says until when. */
+static uint64_t allowance(rp_conn *c, uint64_t now) {
     c->pace_at = 0;
     if (few_records(c)) {
         c->pace_at = now + RETRY_MEMORY;
-        return false;
+        return 0;
     }
-    if (c->probes) return true;
-    if (!window_open(c)) return false;
-    if (rp_pacer_refill(&c->pacer, pace(c), c->mtu, now) >= c->mtu) return true;
-    c->pace_at = rp_pacer_next(&c->pacer, pace(c), c->mtu);
-    return false;
+    if (c->probes) return (uint64_t)c->probes * c->mtu;
+    uint64_t left = window_left(c), rate = pace(c);
+    if (left < c->mtu) return 0;
+    uint64_t earned = rp_pacer_refill(&c->pacer, rate, c->mtu, now);
+    if (earned < c->mtu) c->pace_at = rp_pacer_next(&c->pacer, rate, c->mtu);
+    return earned < left ? earned : left;
 }
 
 static bool start_packet(rp_conn *c, rp_writer *w, uint8_t *out) {
@@ -261,7 +265,7 @@ static void account(rp_conn *c, rp_writer *w, uint64_t number, uint64_t now) {
     c->last_eliciting = now;
     if (c->probes) c->probes--;
     rp_pacer_sent(&c->pacer, record->size);
-    record->app_limited = !has_work(c) && window_open(c);
+    record->app_limited = !has_work(c) && window_left(c) >= c->mtu;
 }
 
 /* ---- new keys: the initiator starts, the responder follows, so that both never start at once ---- */
@@ -302,9 +306,9 @@ static void renew_keys(rp_conn *c, uint64_t now) {
     rp_trace_add(&c->trace, now, RP_TRACE_KEYS, keys->send_epoch, keys->receive_epoch);
 }
 
-static size_t send_packet(rp_conn *c, uint8_t *out, uint64_t now) {
+static size_t send_packet(rp_conn *c, uint8_t *out, uint64_t *allowed, uint64_t now) {
     if (!rp_conn_may_send(c, c->mtu)) return 0;
-    bool work = has_work(c), may = work && may_send(c, now);
+    bool may = *allowed >= c->mtu && has_work(c);
     rp_writer w;
     if (may || c->ack.due) renew_keys(c, now);
     if (c->state != RP_ESTABLISHED) return 0;
@@ -331,6 +335,7 @@ static size_t send_packet(rp_conn *c, uint8_t *out, uint64_t now) {
     }
     seal(c, &w, number);
     account(c, &w, number, now);
+    if (w.eliciting) *allowed -= *allowed < c->mtu ? *allowed : (uint64_t)(w.p - out);
     return (size_t)(w.p - out);
 }
 
@@ -393,8 +398,9 @@ static size_t send_path(rp_conn *c, uint8_t *out, uint64_t now, rp_address *to) 
 
 static size_t send_established(rp_conn *c, uint8_t *out, size_t space, uint64_t now, uint16_t *segment) {
     size_t total = 0;
+    uint64_t allowed = has_work(c) ? allowance(c, now) : 0;
     for (int i = 0; i < MAX_SEGMENTS && space - total >= c->mtu; i++) {
-        size_t size = send_packet(c, out + total, now);
+        size_t size = send_packet(c, out + total, &allowed, now);
         if (!size) break;
         if (!total) *segment = (uint16_t)size;
         total += size;

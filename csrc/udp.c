@@ -24,10 +24,12 @@
 #endif
 
 enum {
-    BATCH = 16,
+    BATCH = 8,
     SLOT = 65536,
     CONTROL = 96,
     ECN_BITS = 3,
+    MUCH = 32 * 1024,
+    TURN_BYTES = 512 * 1024, /* then it is the application's turn, while they are warm */
     SOCKET_BUFFER = 8 * 1024 * 1024,
 };
 
@@ -293,12 +295,6 @@ static bool flush(rp_udp *udp) {
 
 /* ---- a turn ---- */
 
-/* One batch a turn: what it brings is to be acknowledged before more is read, or the sender stands still. */
-static void receive(rp_udp *udp, rp_core *core, uint64_t now) {
-    int count = receive_batch(udp);
-    if (count > 0) rp_core_receive(core, udp->in, count, now);
-}
-
 static bool transmit_all(rp_udp *udp, rp_core *core, uint64_t now) {
     for (;;) {
         if (!flush(udp)) return false;
@@ -307,10 +303,23 @@ static bool transmit_all(rp_udp *udp, rp_core *core, uint64_t now) {
     }
 }
 
+/* Much that comes is acknowledged batch by batch, or its sender would stand still; little is told first, so
+ * that the answer goes with the acknowledgement. */
+static void receive_all(rp_udp *udp, rp_core *core, uint64_t now) {
+    for (size_t total = 0; total < TURN_BYTES;) {
+        int count = receive_batch(udp);
+        size_t came = 0;
+        for (int i = 0; i < count; i++) came += udp->in[i].size;
+        if (count > 0) rp_core_receive(core, udp->in, count, now);
+        if (came < MUCH || !transmit_all(udp, core, now)) return;
+        total += came;
+    }
+}
+
 int rp_udp_turn(rp_udp *udp, rp_core *core, int why) {
     uint64_t now = rp_udp_now();
     if (why & RP_TURN_TIMER) acknowledge_timer(udp);
-    if (why & RP_TURN_READABLE) receive(udp, core, now);
+    if (why & RP_TURN_READABLE) receive_all(udp, core, now);
     rp_core_timeout(core, now);
     if (why & RP_TURN_HOLD && rp_core_has_events(core)) return RP_TURN_EVENTS;
     bool all = transmit_all(udp, core, now);
