@@ -219,14 +219,14 @@ static bool start_packet(rp_conn *c, rp_writer *w, uint8_t *out) {
 static void seal(rp_conn *c, rp_writer *w, uint64_t number) {
     size_t text = (size_t)(w->p - w->start) - RP_HEADER_SIZE;
     size_t size = RP_HEADER_SIZE + text + rp_aead_tag_size(c->keys.suite);
-    uint8_t ad[RP_AAD_SIZE];
-    rp_header_begin(w->start, size,
+    uint8_t ad[RP_AAD_SIZE]; /* made here, where it is warm, and copied */
+    rp_header_begin(ad, size,
                     &(rp_header){.type = RP_TYPE_DATA,
                                  .flags = c->keys.send_epoch & 1 ? RP_FLAG_PHASE : 0,
                                  .session = c->remote_session,
                                  .seq = (uint32_t)number,
                                  .ack = c->ack.any ? (uint32_t)c->ack.largest : 0});
-    memcpy(ad, w->start, 16);
+    memcpy(w->start, ad, RP_HEADER_SIZE);
     ad[16] = RP_VERSION_1;
     rp_store32(ad + 17, c->keys.send_epoch);
     rp_aead_seal(&c->core->sodium, c->keys.suite, &c->keys.send, number, ad, sizeof ad,
