@@ -136,7 +136,10 @@ static void undo(rp_cc *cc) {
     c->undo_window = 0;
 }
 
-static uint64_t window(const rp_cc *cc) { return cc->cubic.window; }
+static uint64_t window(const rp_cc *cc) {
+    uint64_t least = MIN_SEGMENTS * cc->mtu; /* packets may have become larger meanwhile */
+    return cc->cubic.window > least ? cc->cubic.window : least;
+}
 
 /* A little above the window a round trip, so that pacing itself never is the limit. */
 static uint64_t rate(const rp_cc *cc, uint64_t rtt_smoothed) {

@@ -20,7 +20,8 @@ void rp_conn_init(rp_conn *c, rp_core *core, int64_t handle, const rp_address *p
     rp_sent_init(&c->sent, core->config.first_packet);
     c->loss_scan = core->config.first_packet;
     rp_loss_init(&c->loss);
-    c->mtu = core->config.mtu;
+    rp_pmtu_init(&c->pmtu, core->config.mtu);
+    c->mtu = c->pmtu.size;
     rp_cc_init(&c->cc, core->config.controller, c->mtu, now);
     rp_pacer_init(&c->pacer, c->mtu, now);
     uint64_t largest = core->config.session_window;
@@ -42,7 +43,7 @@ void rp_conn_use_keys(rp_conn *c, uint8_t suite, const rp_limits *theirs, const 
     c->theirs = *theirs;
     c->out_limit = theirs->session_window;
     c->streams_allowed = theirs->max_streams;
-    if (theirs->max_datagram < c->mtu) c->mtu = (uint16_t)theirs->max_datagram;
+    if (theirs->max_datagram < c->pmtu.limit) rp_pmtu_init(&c->pmtu, (uint16_t)theirs->max_datagram);
     memcpy(c->reset_token, reset_token, RP_RESET_TOKEN_SIZE);
     rp_core_index_remote(c->core, c);
 }
@@ -269,6 +270,20 @@ uint64_t rp_conn_send_room(const rp_conn *c) {
     return window > RP_SEND_BUFFER ? window : RP_SEND_BUFFER;
 }
 
+/* ---- how large packets are ---- */
+
+void rp_conn_resize(rp_conn *c, uint64_t now) {
+    if (c->mtu == c->pmtu.size) return;
+    rp_trace_add(&c->trace, now, RP_TRACE_MTU, c->pmtu.size, c->mtu);
+    c->core->counters.mtu_found += c->pmtu.size > c->mtu;
+    c->cc.mtu = c->mtu = c->pmtu.size;
+}
+
+size_t rp_conn_datagram_room(const rp_conn *c) {
+    enum { HEAD = 3 };
+    return (size_t)c->mtu - RP_HEADER_SIZE - HEAD - rp_aead_tag_size(c->keys.suite);
+}
+
 /* ---- where the peer is ---- */
 
 void rp_conn_prove(rp_conn *c, const rp_address *address, size_t size, uint64_t now) {
@@ -304,6 +319,8 @@ void rp_conn_migrate(rp_conn *c, uint64_t now) {
     rp_loss_init(&c->loss);
     rp_loss_sample(&c->loss, rtt, 0, 0, now);
     c->loss.sampled = false; /* a first guess, as after a handshake */
+    rp_pmtu_init(&c->pmtu, c->pmtu.limit);
+    rp_conn_resize(c, now);
     rp_cc_init(&c->cc, c->core->config.controller, c->mtu, now);
     rp_pacer_init(&c->pacer, c->mtu, now);
     c->episode_lost = 0;

@@ -11,6 +11,7 @@
 #include "loss.h"
 #include "pacer.h"
 #include "path.h"
+#include "pmtu.h"
 #include "replay.h"
 #include "sent.h"
 #include "stream.h"
@@ -78,7 +79,8 @@ typedef struct rp_conn {
     rp_pacer pacer;
     rp_timers timers;
     rp_limits theirs;
-    uint16_t mtu;
+    uint16_t mtu; /* of our packets: pmtu says it */
+    rp_pmtu pmtu;
     uint64_t in_flight, in_flight_packets;
     uint64_t largest_acked, loss_scan, loss_at; /* below loss_scan every packet is settled */
     uint64_t episode_lost;                      /* losses of the last reduction not proved spurious */
@@ -141,6 +143,8 @@ void rp_conn_tell_returned(rp_conn *conn, rp_stream *stream);
 void rp_conn_stream_event(rp_conn *conn, rp_stream *stream, uint8_t kind);
 void rp_conn_event(rp_conn *conn, uint8_t kind);
 void rp_conn_consumed(rp_conn *conn, rp_stream *stream, uint64_t bytes, uint64_t now);
+void rp_conn_resize(rp_conn *conn, uint64_t now); /* packets from now on: as the search has it */
+size_t rp_conn_datagram_room(const rp_conn *conn);
 
 /* ---- conn_receive.c ---- */
 void rp_conn_receive(rp_conn *conn, const rp_header *header, const rp_address *from, uint8_t *datagram,

@@ -69,6 +69,7 @@ static void spurious(rp_conn *c, uint64_t number, const rp_sent_packet *packet, 
                      uint64_t now) {
     bool by_time = now - packet->time > rp_loss_delay(&c->loss);
     rp_loss_spurious(&c->loss, largest - number, by_time);
+    rp_pmtu_packet_acked(&c->pmtu, packet->size);
     c->spurious++;
     c->core->counters.spurious++;
     if (!c->episode_lost || --c->episode_lost) return;
@@ -90,8 +91,12 @@ static void packet_acked(rp_conn *c, uint64_t number, rp_sent_packet *packet, ui
             result->newest_packet = *packet;
         }
         result->any = true;
-    } else {
+    } else if (!packet->probe) {
         spurious(c, number, packet, largest, now);
+    }
+    if (packet->probe) {
+        rp_pmtu_acked(&c->pmtu, packet->size, now);
+        rp_conn_resize(c, now);
     }
     rp_sent_set_state(&c->sent, number, packet, RP_SENT_ACKED);
     while (packet->frames) {
@@ -197,6 +202,11 @@ static void packet_lost(rp_conn *c, uint64_t number, rp_sent_packet *packet, rp_
     rp_trace_add(&c->trace, now, RP_TRACE_LOST, number, packet->size);
     rp_sent_set_state(&c->sent, number, packet, RP_SENT_LOST);
     leave_flight(c, packet);
+    if (packet->probe) {
+        rp_pmtu_lost(&c->pmtu, packet->size, now);
+        return;
+    }
+    rp_pmtu_packet_lost(&c->pmtu, packet->size, packet->time, c->loss.smoothed);
     c->packets_lost++;
     c->core->counters.lost_packets++;
     result->any = true;
@@ -235,7 +245,10 @@ void rp_conn_detect_lost(rp_conn *c, uint64_t now) {
     if (number < c->sent.base) number = c->sent.base;
     for (; number < c->sent.next && number <= c->largest_acked; number++) {
         rp_sent_packet *packet = rp_sent_get(&c->sent, number);
-        if (packet->state == RP_SENT_ACKED) result.in_run = false;
+        if (packet->state == RP_SENT_ACKED) {
+            result.in_run = false;
+            rp_pmtu_packet_acked(&c->pmtu, packet->size);
+        }
         if (packet->state != RP_SENT_FLYING) continue;
         bool behind = c->largest_acked - number >= c->loss.reorder;
         if (!behind && packet->time + delay > now) {
@@ -245,10 +258,15 @@ void rp_conn_detect_lost(rp_conn *c, uint64_t now) {
         packet_lost(c, number, packet, &result, now);
     }
     c->loss_scan = number;
-    if (result.any) respond(c, &result, c->packets_lost - before, now);
+    if (!result.any) return;
+    respond(c, &result, c->packets_lost - before, now);
+    if (!rp_pmtu_fell(&c->pmtu)) return;
+    c->core->counters.black_holes++;
+    rp_conn_resize(c, now);
 }
 
-/* Silence: repeat the oldest frames still in the air, in packets that may pass the window. */
+/* Silence: repeat the oldest frames still in the air, in two packets that may pass the window. The second is
+ * small: when it alone arrives, large ones vanish on the way. */
 void rp_conn_probe(rp_conn *c, uint64_t now) {
     enum { PROBES = 2 };
     c->loss.pto_count++;
@@ -261,7 +279,7 @@ void rp_conn_probe(rp_conn *c, uint64_t now) {
     uint32_t repeated = 0;
     for (uint64_t number = c->sent.base; number < c->sent.next && repeated < PROBES; number++) {
         const rp_sent_packet *packet = rp_sent_get(&c->sent, number);
-        if (packet->state != RP_SENT_FLYING || !packet->eliciting) continue;
+        if (packet->state != RP_SENT_FLYING || !packet->eliciting || packet->probe) continue;
         for (const rp_sent_frame *frame = packet->frames; frame; frame = frame->next) frame_lost(c, frame);
         repeated++;
     }

@@ -82,6 +82,11 @@ static void put_datagrams(rp_conn *c, rp_writer *w) {
     enum { HEAD = 3 };
     while (!rp_fifo_empty(&c->datagrams_out)) {
         size_t size = rp_fifo_next_size(&c->datagrams_out);
+        if (size > rp_conn_datagram_room(c)) { /* packets were larger when it was handed in */
+            rp_fifo_take(&c->datagrams_out, &c->core->arena, w->p, 0);
+            c->core->counters.datagram_frames_dropped++;
+            continue;
+        }
         if (room(w) < HEAD + size) return;
         *w->p++ = RP_FRAME_DATAGRAM;
         rp_store16(w->p, (uint16_t)size);
@@ -210,7 +215,8 @@ static uint64_t allowance(rp_conn *c, uint64_t now) {
 static bool start_packet(rp_conn *c, rp_writer *w, uint8_t *out) {
     w->start = out;
     w->p = out + RP_HEADER_SIZE;
-    w->end = out + c->mtu - rp_aead_tag_size(c->keys.suite);
+    size_t most = c->probes == 1 ? RP_MIN_DATAGRAM : c->mtu; /* the last one after a silence is small */
+    w->end = out + most - rp_aead_tag_size(c->keys.suite);
     w->eliciting = false;
     w->record = rp_sent_push(&c->sent, &c->core->arena);
     return w->record != NULL;
@@ -324,7 +330,7 @@ static size_t send_packet(rp_conn *c, uint8_t *out, uint64_t *allowed, uint64_t 
         put_datagrams(c, &w);
         put_streams(c, &w);
         if (c->ping_due && !w.eliciting) put_ping(&w);
-        c->ping_due = false;
+        c->ping_due = c->probes > 1 && c->mtu > RP_MIN_DATAGRAM; /* then the second probe goes in any case */
     } else if (c->ack.received.count > MANY_RANGES && now - c->last_range_ping > c->loss.smoothed) {
         put_ping(&w); /* so that an ACK of this ACK lets old ranges go */
         c->last_range_ping = now;
@@ -396,6 +402,26 @@ static size_t send_path(rp_conn *c, uint8_t *out, uint64_t now, rp_address *to) 
     return size;
 }
 
+/* ---- finding out what the path carries: such a packet goes alone, and nobody misses it ---- */
+
+static size_t send_mtu_probe(rp_conn *c, uint8_t *out, size_t space, uint64_t now) {
+    uint16_t size = rp_pmtu_due(&c->pmtu, now);
+    if (!size || size > space || c->unproven || c->probes || !may_send(c, now)) return 0;
+    rp_writer w;
+    uint64_t number = c->sent.next;
+    if (!start_packet(c, &w, out)) return 0;
+    w.end = out + size - rp_aead_tag_size(c->keys.suite);
+    put_ping(&w);
+    memset(w.p, RP_FRAME_PADDING, room(&w));
+    w.p = w.end;
+    w.record->probe = true;
+    seal(c, &w, number);
+    account(c, &w, number, now);
+    rp_pmtu_sent(&c->pmtu, size);
+    c->core->counters.mtu_probes++;
+    return size;
+}
+
 static size_t send_established(rp_conn *c, uint8_t *out, size_t space, uint64_t now, uint16_t *segment) {
     size_t total = 0;
     uint64_t allowed = has_work(c) ? allowance(c, now) : 0;
@@ -405,7 +431,9 @@ static size_t send_established(rp_conn *c, uint8_t *out, size_t space, uint64_t 
         if (!total) *segment = (uint16_t)size;
         total += size;
         if (size < c->mtu) break; /* only the last of a run may be shorter */
+        if (c->probes) break;     /* of two probes the small one must not share a large one's fate */
     }
+    c->pmtu.wanted |= total >= c->mtu;
     return total;
 }
 
@@ -415,6 +443,7 @@ size_t rp_conn_send(rp_conn *c, uint8_t *out, size_t space, uint64_t now, uint16
     if (space < c->mtu) return 0;
     if (c->state == RP_ESTABLISHED) {
         size = send_path(c, out, now, to);
+        if (!size) size = send_mtu_probe(c, out, space, now);
         if (!size) return send_established(c, out, space, now, segment);
     }
     if (c->state <= RP_ANSWERED) size = send_handshake(c, out, now);

@@ -236,6 +236,16 @@ int rp_core_transmit(rp_core *core, rp_datagram *batch, int max, uint8_t *buffer
     return count;
 }
 
+void rp_core_too_large(rp_core *core, const rp_address *peer, uint16_t size, uint64_t now) {
+    for (uint32_t i = 0; i < core->config.max_sessions; i++) {
+        rp_conn *c = core->conns[i];
+        if (!c || !rp_conn_open(c) || !rp_address_equal(&c->peer, peer)) continue;
+        rp_pmtu_refused(&c->pmtu, size, now);
+        rp_conn_resize(c, now);
+        rp_core_ready(core, c);
+    }
+}
+
 /* ---- time ---- */
 
 static rp_conn *conn_of(rp_timers *timers) {

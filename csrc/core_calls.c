@@ -259,10 +259,9 @@ int rp_connection_close(rp_core *core, int64_t handle, uint64_t code, const uint
 }
 
 int rp_datagram_send(rp_core *core, int64_t handle, const uint8_t *data, size_t size) {
-    enum { HEAD = 3 };
     rp_conn *c = rp_core_find_conn(core, handle);
     if (!c || !rp_conn_open(c)) return RP_E_GONE;
-    if (size + HEAD + RP_HEADER_SIZE + rp_aead_tag_size(c->keys.suite) > c->mtu) return RP_E_MISUSE;
+    if (size > rp_conn_datagram_room(c)) return RP_E_MISUSE;
     if (!rp_fifo_put(&c->datagrams_out, &core->arena, data, size)) core->counters.datagram_frames_dropped++;
     rp_core_ready(core, c);
     return 0;

@@ -98,7 +98,7 @@ typedef struct {
     uint8_t listen;     /* answer INIT */
     uint8_t suites;     /* bits of RP_SUITE_*, those that this core may use */
     uint8_t controller; /* RP_CC_* */
-    uint16_t mtu;       /* datagram size to start from, >= RP_MIN_DATAGRAM */
+    uint16_t mtu;       /* the largest datagram to try, >= RP_MIN_DATAGRAM */
     uint32_t max_sessions;
     uint32_t max_streams;   /* open at once that a peer may have opened, a session */
     uint32_t first_session; /* counter behind the session ids: never goes back under one seed */
@@ -150,6 +150,8 @@ void rp_core_receive(rp_core *core, const rp_datagram *batch, int count, uint64_
 int rp_core_transmit(rp_core *core, rp_datagram *batch, int max, uint8_t *buffer, size_t size, uint64_t now);
 uint64_t rp_core_deadline(const rp_core *core);
 void rp_core_timeout(rp_core *core, uint64_t now);
+/* The interface towards this peer does not take datagrams of this size: what was handed out is lost. */
+void rp_core_too_large(rp_core *core, const rp_address *peer, uint16_t size, uint64_t now);
 
 /* ---- events --------------------------------------------------------------------------------------- */
 
@@ -291,6 +293,7 @@ typedef struct {
     uint64_t persistent_congestion, protocol_errors, idle_closes, undone_reductions;
     uint64_t key_updates, ratchets, resets_out, resets_in, retries_out, retries_in;
     uint64_t path_challenges, migrations, datagram_frames_dropped, wraps, ecn_marks;
+    uint64_t mtu_probes, mtu_found, black_holes;
     uint64_t sessions, streams, arena_used, arena_peak;
 } rp_counters;
 
@@ -306,6 +309,7 @@ void rp_core_counters(const rp_core *core, rp_counters *out);
 #define RP_TRACE_KEYS 7     /* a: send epoch, b: receive epoch */
 #define RP_TRACE_PATH 8     /* a: 1 challenge sent, 2 validated */
 #define RP_TRACE_STATE 9    /* a: state, b: code */
+#define RP_TRACE_MTU 10     /* a: the largest packet from now on, b: until now */
 
 typedef struct {
     uint64_t time, a, b;

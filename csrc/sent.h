@@ -22,6 +22,7 @@ typedef struct {
     uint16_t size;
     uint8_t state;
     bool eliciting, app_limited, ecn;
+    bool probe;         /* of the path's MTU: nothing in it is missed, nor its loss heeded */
     uint8_t unresolved; /* of the first slot of a block: how many in it are flying or lost */
 } rp_sent_packet;
 

@@ -95,6 +95,13 @@ static void widen_buffers(int descriptor) {
         setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 }
 
+/* Nothing is fragmented, and nobody on the way is believed about what it takes: the core finds out itself. */
+static void forbid_fragments(const rp_udp *udp) {
+    int v4 = IP_PMTUDISC_PROBE, v6 = IPV6_PMTUDISC_PROBE;
+    setsockopt(udp->descriptor, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof v4);
+    if (udp->v6) setsockopt(udp->descriptor, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof v6);
+}
+
 static int open_socket(rp_udp *udp, const rp_address *local, rp_address *bound) {
     struct sockaddr_storage name;
     socklen_t size;
@@ -106,6 +113,7 @@ static int open_socket(rp_udp *udp, const rp_address *local, rp_address *bound) 
     setsockopt(udp->descriptor, IPPROTO_UDP, UDP_GRO, &on, sizeof on); /* without it: one by one */
     setsockopt(udp->descriptor, IPPROTO_IP, IP_RECVTOS, &on, sizeof on);
     if (udp->v6) setsockopt(udp->descriptor, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof on);
+    forbid_fragments(udp);
     widen_buffers(udp->descriptor);
     size = to_sockaddr(local, udp->v6, &name);
     if (bind(udp->descriptor, (struct sockaddr *)&name, size) != 0) return -errno;
@@ -249,15 +257,23 @@ static void prepare(rp_udp *udp, int i) {
 
 static bool would_block(void) { return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS; }
 
+/* The interface takes less than it did, or than a probe asked for: what the core sends next is smaller. */
+static bool told_too_large(const rp_datagram *run, rp_core *core, uint64_t now) {
+    if ((errno != EMSGSIZE && errno != EINVAL) || run->segment <= RP_MIN_DATAGRAM) return false;
+    rp_core_too_large(core, &run->peer, run->segment, now);
+    return true;
+}
+
 /* Without segmentation: one system call a datagram. Returns false when the kernel's buffer is full. */
-static bool send_singly(rp_udp *udp, rp_datagram *run) {
+static bool send_singly(rp_udp *udp, rp_datagram *run, rp_core *core, uint64_t now) {
     struct sockaddr_storage name;
     socklen_t length = to_sockaddr(&run->peer, udp->v6, &name);
     while (run->size) {
         size_t size = run->size < run->segment ? run->size : run->segment;
-        if (sendto(udp->descriptor, run->data, size, MSG_DONTWAIT, (struct sockaddr *)&name, length) < 0 &&
-            would_block())
-            return false;
+        if (sendto(udp->descriptor, run->data, size, MSG_DONTWAIT, (struct sockaddr *)&name, length) < 0) {
+            if (would_block()) return false;
+            if (told_too_large(run, core, now)) return true;
+        }
         run->data += size; /* any other error is this datagram's loss */
         run->size -= (uint32_t)size;
     }
@@ -265,12 +281,12 @@ static bool send_singly(rp_udp *udp, rp_datagram *run) {
 }
 
 /* Sends what waits; false when the kernel takes no more for now. */
-static bool flush(rp_udp *udp) {
+static bool flush(rp_udp *udp, rp_core *core, uint64_t now) {
     while (udp->sent < udp->waiting) {
         rp_datagram *run = &udp->out[udp->sent];
         bool segmented = run->size > run->segment;
         if (segmented && !udp->segmentation) {
-            if (!send_singly(udp, run)) return false;
+            if (!send_singly(udp, run, core, now)) return false;
             udp->sent++;
             continue;
         }
@@ -283,8 +299,10 @@ static bool flush(rp_udp *udp) {
             udp->sent += count;
         } else if (would_block()) {
             return false;
+        } else if (told_too_large(run, core, now)) {
+            udp->sent++;
         } else if (segmented) {
-            udp->segmentation = false; /* EIO, EINVAL, EMSGSIZE: this path cannot segment */
+            udp->segmentation = false; /* EIO, or EINVAL at any size: this path cannot segment */
         } else {
             udp->sent++; /* refused or unreachable: the session's own timers notice */
         }
@@ -297,7 +315,7 @@ static bool flush(rp_udp *udp) {
 
 static bool transmit_all(rp_udp *udp, rp_core *core, uint64_t now) {
     for (;;) {
-        if (!flush(udp)) return false;
+        if (!flush(udp, core, now)) return false;
         udp->waiting = rp_core_transmit(core, udp->out, BATCH, udp->send_buffer, (size_t)BATCH * SLOT, now);
         if (!udp->waiting) return true;
     }

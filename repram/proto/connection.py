@@ -101,7 +101,7 @@ class Settings:
     stream_window: int = 8 << 20  # at most: it starts at 1 MiB and grows with use
     session_window: int = 24 << 20
     memory: int = 64 << 20  # for data in flight, taken as needed
-    mtu: int = 1400
+    mtu: int = 1472  # the largest datagram to try: the path is found out from 1,200 upwards
     suites: tuple[Suite, ...] | None = None  # None: what suits this CPU; XChaCha20 is mandatory
     patterns: tuple[Pattern, ...] = (Pattern.IK, Pattern.IKPSK2)  # that a listener answers
     rekey_seconds: float = 120.0
@@ -191,7 +191,7 @@ class TraceRecord:
 
 _TRACE_KINDS: Final = (
     *("", "packet_sent", "packet_received", "packets_acked", "packet_lost", "pto"),
-    *("congestion_window", "keys_updated", "path", "state"),
+    *("congestion_window", "keys_updated", "path", "state", "mtu"),
 )
 
 

@@ -20,6 +20,7 @@ _FIELDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "keys_updated": ("security:key_updated", ("send_epoch", "receive_epoch")),
     "path": ("connectivity:path_updated", ("step", "rtt")),
+    "mtu": ("connectivity:mtu_updated", ("new", "old")),
     "state": ("connectivity:connection_state_updated", ("state", "code")),
 }
 

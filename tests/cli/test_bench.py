@@ -59,7 +59,7 @@ def test_ipv6_and_time_instead_of_bytes() -> None:
         address = json.loads(node.address)["address"]
         done = repram("bench", "run", address, "--seconds", "1")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.decode().endswith("packets of 1400 bytes\n")
+        assert done.stdout.decode().endswith("packets of 1472 bytes\n")
         assert node.stop()[0] == 0
 
 

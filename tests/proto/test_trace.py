@@ -20,6 +20,17 @@ def test_a_trace_tells_what_was_sent_and_acknowledged() -> None:
     assert all(a["time"] <= b["time"] for a, b in pairwise(lines))
 
 
+def test_a_trace_tells_how_large_packets_become() -> None:
+    duo = Duo()
+    mine, theirs = duo.connect()
+    mine.trace(True)
+    duo.transfer(mine, theirs, bytes(100_000))
+    lines = [json.loads(trace.line_of(record)) for record in mine.trace_records()]
+    (grown,) = (line for line in lines if line["name"] == "connectivity:mtu_updated")
+    assert grown["data"] == {"new": mine.stats().mtu, "old": 1_200}
+    assert mine.stats().mtu == 1_472
+
+
 def test_records_that_nobody_reads_are_counted() -> None:
     duo = Duo()
     mine, theirs = duo.connect()

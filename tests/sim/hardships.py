@@ -34,6 +34,8 @@ PATHS: dict[str, LinkSettings] = {
     "everything at 300 ms RTT": replace(EVERYTHING, delay=150 * MS),
     "a narrow queue": replace(PLAIN, rate=2_000_000, queue=30_000),
     "a blackout of 5 s": replace(PLAIN, blackouts=((300 * MS, 5300 * MS),)),
+    "a small MTU": replace(PLAIN, mtu=1300),
+    "an MTU that falls": replace(PLAIN, mtu_changes=((300 * MS, 1280), (600 * MS, 1230))),
     "a new address every 2 s": replace(PLAIN, rate=2_000_000),
     "wrap and new keys at 10 % loss": replace(PLAIN, loss=0.1),
     "the other suite": replace(PLAIN, loss=0.01),

@@ -29,6 +29,8 @@ class WireChecker:
         self._numbers: dict[tuple[int, int], dict[bytes, int]] = {}
         self._owed: dict[tuple[int, Address], int] = {}
         self._proven: set[tuple[int, Address]] = set()
+        self._arrived: dict[tuple[int, bytes], int] = {}
+        self._probing: set[tuple[int, bytes]] = set()
         self.emitted_count = 0
         self.wrapped_count = 0
 
@@ -46,6 +48,7 @@ class WireChecker:
         kind = datagram[0]
         if kind == DATA:
             self._number_is_new(host, peer, datagram)
+            self._size_is_known_to_pass(host, peer, datagram)
         elif kind not in TYPES:
             raise InvariantError(f"host {host} emitted type {kind}, which v1 does not know")
         elif kind == INIT and size < SMALLEST_INIT:
@@ -63,6 +66,27 @@ class WireChecker:
                 f"host {host} used packet number {int.from_bytes(datagram[8:12], 'big')} "
                 f"of session {datagram[4:8].hex()} twice, with other bytes"
             )
+
+    def _size_is_known_to_pass(self, host: int, peer: int, datagram: bytes) -> None:
+        """What is larger than all that has arrived of its session is a probe, and probes travel alone."""
+        session, size = (peer, datagram[4:8]), len(datagram)
+        if size <= self._arrived.get(session, SMALLEST_INIT):
+            self._probing.discard(session)
+        elif session in self._probing:
+            raise InvariantError(
+                f"host {host} emitted {size} bytes, and again more than ever arrived at host {peer}"
+            )
+        else:
+            self._probing.add(session)
+
+    def arrived(self, host: int, datagram: bytes) -> None:
+        """Note what came to a host: the path carries as much."""
+        session = (host, datagram[4:8])  # chosen by the receiver
+        self._arrived[session] = max(self._arrived.get(session, SMALLEST_INIT), len(datagram))
+
+    def largest_arrived(self, host: int) -> int:
+        """How large the packets were that came to a host."""
+        return max(size for (receiver, _), size in self._arrived.items() if receiver == host)
 
     def heard(self, host: int, source: Address, datagram: bytes, genuine: bool) -> None:
         """Note what arrived at a listening host: it may answer a stranger threefold, no more."""

@@ -34,7 +34,9 @@ class Burst:
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """Times are microseconds, sizes bytes, rates bytes a second; zero turns a thing off."""
+    """Times are microseconds, sizes bytes, rates bytes a second; zero turns a thing off.
+
+    Of `mtu_changes` each says from when on the MTU is another one."""
 
     delay: int = 10_000
     jitter: int = 0
@@ -48,11 +50,16 @@ class LinkSettings:
     corrupt: float = 0.0
     corrupt_bits: int = 8
     mtu: int = 65_507
+    mtu_changes: tuple[tuple[int, int], ...] = ()
     blackouts: tuple[tuple[int, int], ...] = ()
 
     def queue_delay(self) -> int:
         """How long a datagram stands in a full queue."""
         return self.queue * 1_000_000 // self.rate if self.rate else 0
+
+    def mtu_at(self, now: int) -> int:
+        """The largest datagram that passes now."""
+        return next((mtu for since, mtu in reversed(self.mtu_changes) if since <= now), self.mtu)
 
 
 Arrivals = list[tuple[int, bytes]]
@@ -80,7 +87,7 @@ class Link:
     def carry(self, now: int, datagram: bytes) -> tuple[Fate, Arrivals]:
         """Say what becomes of a datagram sent now, and which copies arrive when."""
         settings = self.settings
-        if len(datagram) > settings.mtu:
+        if len(datagram) > settings.mtu_at(now):
             return self._dropped(Fate.OVERSIZE)
         for start, end in settings.blackouts:
             if start <= now < end:

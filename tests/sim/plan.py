@@ -29,6 +29,7 @@ SUPPORTED: frozenset[str] = frozenset(
         "long paths",
         "many streams",
         "migration",
+        "mtu search",
         "patterns",
         "ratchet",
         "raced handshake",
@@ -227,12 +228,17 @@ def _blackout(plan: Plan, random: Random) -> None:
 
 
 def _small_mtu(plan: Plan, random: Random) -> None:
-    plan.settings["mtu"] = 1200
-    plan.both_ways(lambda link: replace(link, mtu=1200))
+    plan.both_ways(lambda link: replace(link, mtu=random.randint(1200, 1471)))
 
 
 def _large_mtu(plan: Plan, random: Random) -> None:
-    plan.settings.setdefault("mtu", random.choice((1280, 1452, 1472)))
+    plan.settings["mtu"] = random.choice((1200, 1280, 1452, 8972))
+
+
+def _mtu_changes(plan: Plan, random: Random) -> None:
+    times = sorted(int(10 ** random.uniform(4.5, 6.5)) for _ in range(random.randint(1, 3)))
+    sizes = [random.randint(1200, 1472) for _ in times]
+    plan.both_ways(lambda link: replace(link, mtu_changes=tuple(zip(times, sizes, strict=True))))
 
 
 def _clock_jump(plan: Plan, random: Random) -> None:
@@ -341,8 +347,9 @@ TRAITS: tuple[Trait, ...] = (
     Trait("corrupt", 0.3, _corrupt),
     Trait("bottleneck", 0.35, _bottleneck),
     Trait("blackout", 0.1, _blackout),
-    Trait("small mtu", 0.1, _small_mtu),
+    Trait("small mtu", 0.15, _small_mtu, needs="mtu search"),
     Trait("large mtu", 0.2, _large_mtu),
+    Trait("mtu changes", 0.15, _mtu_changes, needs="mtu search"),
     Trait("clock jump", 0.1, _clock_jump),
     Trait("few streams", 0.15, _few_streams),
     Trait("small windows", 0.15, _small_windows),

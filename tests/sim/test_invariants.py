@@ -69,6 +69,25 @@ def test_an_init_without_padding_is_caught() -> None:
         emit(WireChecker(), datagram(b"short", kind=INIT))
 
 
+def test_one_probe_larger_than_all_that_arrived_may_travel_alone() -> None:
+    checker = WireChecker()
+    for number, size in enumerate((100, 1_400, 100, 1_400, 100)):
+        emit(checker, datagram(bytes(size), number=number), limit=1500)
+    checker.arrived(1, datagram(bytes(1_400)))
+    for number in (5, 6):
+        emit(checker, datagram(bytes(1_400), number=number), limit=1500)
+
+
+def test_packets_larger_than_all_that_arrived_are_caught() -> None:
+    checker = WireChecker()
+    checker.arrived(1, datagram(bytes(1_300), number=1))
+    checker.arrived(1, datagram(bytes(1_400), session=8))
+    emit(checker, datagram(bytes(1_300), number=2), limit=1500)
+    emit(checker, datagram(bytes(1_301), number=3), limit=1500)
+    with pytest.raises(InvariantError, match="1321 bytes, and again"):
+        emit(checker, datagram(bytes(1_301), number=4), limit=1500)
+
+
 def test_amplification_is_caught() -> None:
     checker = WireChecker()
     checker.heard(0, STRANGER, datagram(bytes(80), kind=INIT), genuine=True)

@@ -88,6 +88,13 @@ def test_the_mtu_drops_what_is_larger() -> None:
     assert link.counts["link_oversize"] == 1
 
 
+def test_the_mtu_changes_when_it_was_told_to() -> None:
+    link = Link(replace(PLAIN, mtu=1500, mtu_changes=((100, 1300), (200, 1400))), "seed")
+    for now, mtu in ((0, 1500), (99, 1500), (100, 1300), (199, 1300), (200, 1400)):
+        assert link.carry(now, bytes(mtu))[0] == Fate.DELIVERED
+        assert link.carry(now, bytes(mtu + 1))[0] == Fate.OVERSIZE
+
+
 def test_nothing_passes_in_a_blackout() -> None:
     link = Link(replace(PLAIN, blackouts=((100, 200), (300, 400))), "seed")
     fates = [link.carry(now, DATAGRAM)[0] for now in (99, 100, 199, 200, 300, 400)]

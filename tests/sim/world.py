@@ -249,7 +249,10 @@ class World:
             waiting.append((datagram, source))
 
     def _arrive(self, host: Host) -> None:
-        host.core.receive(host.inbox.pop(self.now), self.now + host.clock)
+        batch = host.inbox.pop(self.now)
+        for datagram, _ in batch:
+            self.checker.arrived(host.index, datagram)
+        host.core.receive(batch, self.now + host.clock)
         self.turn(host)
 
     def _arm(self, host: Host) -> None:
