@@ -79,6 +79,8 @@ struct rp_cc_table {
 
 extern const rp_cc_table rp_cc_cubic, rp_cc_bbr;
 
+/* Windows are counted in segments, but not in giant ones. */
+void rp_cc_resize(rp_cc *cc, uint64_t mtu);
 void rp_cc_init(rp_cc *cc, uint8_t controller, uint64_t mtu, uint64_t now);
 
 #endif

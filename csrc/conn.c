@@ -276,7 +276,8 @@ void rp_conn_resize(rp_conn *c, uint64_t now) {
     if (c->mtu == c->pmtu.size) return;
     rp_trace_add(&c->trace, now, RP_TRACE_MTU, c->pmtu.size, c->mtu);
     c->core->counters.mtu_found += c->pmtu.size > c->mtu;
-    c->cc.mtu = c->mtu = c->pmtu.size;
+    c->mtu = c->pmtu.size;
+    rp_cc_resize(&c->cc, c->mtu);
 }
 
 size_t rp_conn_datagram_room(const rp_conn *c) {

@@ -406,7 +406,7 @@ static size_t send_path(rp_conn *c, uint8_t *out, uint64_t now, rp_address *to) 
 
 static size_t send_mtu_probe(rp_conn *c, uint8_t *out, size_t space, uint64_t now) {
     uint16_t size = rp_pmtu_due(&c->pmtu, now);
-    if (!size || size > space || c->unproven || c->probes || !may_send(c, now)) return 0;
+    if (!size || size > space || c->unproven || c->probes || allowance(c, now) < c->mtu) return 0;
     rp_writer w;
     uint64_t number = c->sent.next;
     if (!start_packet(c, &w, out)) return 0;

@@ -1,6 +1,6 @@
 #include "pmtu.h"
 
-enum { BASE = RP_MIN_DATAGRAM, ETHERNET = 1472 };
+enum { BASE = RP_MIN_DATAGRAM, ETHERNET = 1472, LOOPBACK6 = 65488 };
 
 static void trust_again(rp_pmtu *p, uint16_t size) {
     p->size = size;
@@ -17,7 +17,7 @@ void rp_pmtu_init(rp_pmtu *p, uint16_t limit) {
 /* Most paths carry all that is allowed, or else what Ethernet does, with jumbo frames or without, over IPv4
  * or IPv6. Only tunnels take something off that, and only below is it looked for by halves. */
 static uint16_t next_size(const rp_pmtu *p) {
-    static const uint16_t usual[] = {8972, 8952, ETHERNET, 1452};
+    static const uint16_t usual[] = {LOOPBACK6, 8972, 8952, ETHERNET, 1452};
     if (p->ceiling > p->limit) return p->limit;
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
         if (usual[i] > p->size && usual[i] < p->ceiling) return usual[i];

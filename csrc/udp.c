@@ -151,6 +151,13 @@ void rp_udp_close(rp_udp *udp) {
     free(udp);
 }
 
+size_t rp_udp_receive_buffer(const rp_udp *udp) {
+    int size = 0;
+    socklen_t length = sizeof size;
+    getsockopt(udp->descriptor, SOL_SOCKET, SO_RCVBUF, &size, &length);
+    return size > 0 ? (size_t)size : 0;
+}
+
 int rp_udp_descriptor(const rp_udp *udp) { return udp->descriptor; }
 
 int rp_udp_timer_descriptor(const rp_udp *udp) { return udp->timer; }

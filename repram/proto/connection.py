@@ -57,6 +57,7 @@ _WHOLE: Final = struct.Struct("=qQIIB7x")  # rp_whole
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
+ETHERNET: Final = 1472  # bytes of UDP that an Ethernet frame carries
 CONTROLLERS: Final = ("cubic", "bbr")
 SHORT_MAX: Final[int] = lib.RP_SHORT_MAX  # bytes that `Connection.send` takes
 
@@ -101,7 +102,8 @@ class Settings:
     stream_window: int = 8 << 20  # at most: it starts at 1 MiB and grows with use
     session_window: int = 24 << 20
     memory: int = 64 << 20  # for data in flight, taken as needed
-    mtu: int = 1472  # the largest datagram to try: the path is found out from 1,200 upwards
+    # The largest datagram to try, from 1,200 upwards; None: Ethernet's, or what an endpoint's socket takes.
+    mtu: int | None = None
     suites: tuple[Suite, ...] | None = None  # None: what suits this CPU; XChaCha20 is mandatory
     patterns: tuple[Pattern, ...] = (Pattern.IK, Pattern.IKPSK2)  # that a listener answers
     rekey_seconds: float = 120.0
@@ -685,7 +687,7 @@ def _config(
     if settings.controller not in CONTROLLERS:
         raise UsageError(f"no congestion controller is called {settings.controller!r}")
     config.controller = CONTROLLERS.index(settings.controller)
-    config.mtu = settings.mtu
+    config.mtu = settings.mtu or ETHERNET
     config.max_sessions, config.max_streams = settings.max_sessions, settings.max_streams
     config.arena_bytes = settings.memory
     config.stream_window, config.session_window = settings.stream_window, settings.session_window

@@ -13,6 +13,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TextIO
 
@@ -21,6 +22,7 @@ from repram.errors import DeadAddress, RepramError, SessionClosed
 from repram.proto import trace
 from repram.proto.connection import (
     DEFAULTS,
+    ETHERNET,
     Address,
     Connection,
     Core,
@@ -42,6 +44,12 @@ if TYPE_CHECKING:
 
 ANY: Final = ("0.0.0.0", 0)  # a caller listens nowhere; a node says where
 BACKLOG: Final = 1024  # sessions or streams that wait to be accepted
+
+
+def _largest_datagram(udp: CData) -> int:
+    """So large that the socket still holds many: what the path carries is found out."""
+    share: int = lib.rp_udp_receive_buffer(udp) // 16
+    return max(ETHERNET, min(share, int(lib.RP_MAX_DATAGRAM)))
 
 
 class Session:
@@ -270,23 +278,25 @@ class Endpoint:
         settings: Settings = DEFAULTS,
     ) -> Endpoint:
         """Binds a socket; with `listen`, answers whoever calls."""
-        now = lib.rp_udp_now()
-        wall_offset = time.time_ns() // 1000 - now
-        core = Core(
-            now=now,
-            seed=os.urandom(32),
-            identity=identity,
-            listen=listen,
-            settings=settings,
-            wall_offset=wall_offset,
-        )
         out, bound = ffi.new("rp_udp **"), ffi.new("rp_address *")
         status = lib.rp_udp_open(pack_address(address), out, bound)
         if status != 0:
-            core.close()
             why = os.strerror(-status)
             hint = "Another program uses this port." if -status == errno.EADDRINUSE else None
             raise RepramError(f"cannot open UDP {address[0]} port {address[1]}: {why}", hint=hint)
+        now = lib.rp_udp_now()
+        try:
+            core = Core(
+                now=now,
+                seed=os.urandom(32),
+                identity=identity,
+                listen=listen,
+                settings=replace(settings, mtu=settings.mtu or _largest_datagram(out[0])),
+                wall_offset=time.time_ns() // 1000 - now,
+            )
+        except BaseException:
+            lib.rp_udp_close(out[0])
+            raise
         return cls(core, out[0], unpack_address(bound))
 
     def add_secret(self, secret: Secret) -> None:

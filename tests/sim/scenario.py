@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 
-from repram.proto.connection import Cause, Core, Secret, Settings
+from repram.proto.connection import ETHERNET, Cause, Core, Secret, Settings
 from repram.proto.primitives import Pattern
 from tests.sim.apps import Client, Server, describe
 from tests.sim.meddler import Meddler
@@ -98,7 +98,7 @@ class Scenario:
             address,
             clock=self._clock(len(self.cores) - 1),
             listens=listens,
-            largest=Settings(**self.plan.settings).mtu,
+            largest=Settings(**self.plan.settings).mtu or ETHERNET,
             tick=self.plan.tick,
         )
 
