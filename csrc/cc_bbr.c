@@ -13,9 +13,11 @@ enum {
     INITIAL_SEGMENTS = 32, /* paced over a round trip, never at once */
     SPARE_SEGMENTS = 32,
     FEW_SEGMENTS = 16,
-    RTT_NOISE = 64, /* a minimum is confirmed by what comes this near to it */
+    LATE_WAKING = 250, /* microseconds that a host may add to an RTT without a queue */
+    RTT_NOISE = 64,    /* a minimum is confirmed by what comes this near to it */
     CRUISE_ROUNDS = 100,
     CRUISE_TIME = 3 * SECOND,
+    CRUISE_LEAST = SECOND / 5,
     UP_ROUNDS = 8,
     CALM_ROUNDS = 3, /* after which losses of the calm are known */
 };
@@ -154,7 +156,8 @@ static void startup_and_drain(rp_bbr *b, const rp_cc_ack *ack) {
 
 /* As long as a loss-based neighbour needs to recover from one loss, so that both get their turn. */
 static bool cruised_enough(const rp_bbr *b, uint64_t now) {
-    return b->phase_rounds >= CRUISE_ROUNDS || now - b->phase_at >= CRUISE_TIME;
+    uint64_t time = now - b->phase_at;
+    return time >= CRUISE_TIME || (b->phase_rounds >= CRUISE_ROUNDS && time >= CRUISE_LEAST);
 }
 
 static void probe_bandwidth(rp_cc *cc, const rp_cc_ack *ack) {
@@ -210,7 +213,9 @@ static void acked(rp_cc *cc, const rp_cc_ack *ack) {
 
 /* ---- loss ---- */
 
-static bool queue_has_grown(const rp_bbr *b) { return b->rtt && b->rtt_recent > b->rtt + b->rtt / 4 + 1000; }
+static bool queue_has_grown(const rp_bbr *b) {
+    return b->rtt && b->rtt_recent > b->rtt + b->rtt / 4 + LATE_WAKING;
+}
 
 /* More is lost than any path loses by chance. */
 static bool flooding(const rp_cc *cc) {

@@ -24,6 +24,13 @@ static bool few_records(const rp_conn *c) {
     return c->core->arena.frames.count - c->core->arena.frames.used < SPARE_FRAMES;
 }
 
+/* Lost packets are remembered for a while, lest they were only late; when there is no room for new ones they
+ * go first. Otherwise, with nothing in flight, no acknowledgement would ever make room. */
+static void forget_lost(rp_conn *c) {
+    rp_sent_forget(&c->sent, &c->core->arena, RP_NEVER);
+    if (c->loss_scan < c->sent.base) c->loss_scan = c->sent.base;
+}
+
 /* ---- control frames ---- */
 
 static void put_value(rp_conn *c, rp_writer *w, uint8_t type, uint64_t value) {
@@ -200,6 +207,7 @@ static uint64_t pace(const rp_conn *c) { return c->cc.table->rate(&c->cc, c->los
 /* How many bytes of eliciting packets may leave now; when only the pacer says none, it says until when. */
 static uint64_t allowance(rp_conn *c, uint64_t now) {
     c->pace_at = 0;
+    if (few_records(c)) forget_lost(c);
     if (few_records(c)) {
         c->pace_at = now + RETRY_MEMORY;
         return 0;
@@ -219,6 +227,10 @@ static bool start_packet(rp_conn *c, rp_writer *w, uint8_t *out) {
     w->end = out + most - rp_aead_tag_size(c->keys.suite);
     w->eliciting = false;
     w->record = rp_sent_push(&c->sent, &c->core->arena);
+    if (!w->record) {
+        forget_lost(c);
+        w->record = rp_sent_push(&c->sent, &c->core->arena);
+    }
     return w->record != NULL;
 }
 

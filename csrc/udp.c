@@ -37,6 +37,7 @@ struct rp_udp {
     int descriptor, timer;
     uint64_t armed; /* when the timer fires, or RP_NEVER */
     bool v6, segmentation;
+    int at_once;       /* messages received before they are acknowledged */
     int waiting, sent; /* runs that the kernel would not take yet: [sent, waiting) */
     rp_datagram out[BATCH], in[BATCH];
     uint8_t *receive_buffer, *send_buffer;
@@ -124,6 +125,12 @@ static int open_socket(rp_udp *udp, const rp_address *local, rp_address *bound) 
     return udp->timer < 0 ? -errno : 0;
 }
 
+/* So that the sender hears of the first third while the rest is on its way. */
+static int third_of_the_buffer(const rp_udp *udp) {
+    size_t messages = rp_udp_receive_buffer(udp) / 3 / SLOT;
+    return messages < 1 ? 1 : messages < BATCH ? (int)messages : BATCH;
+}
+
 /* Returns 0 or a negative errno. */
 int rp_udp_open(const rp_address *local, rp_udp **out, rp_address *bound) {
     rp_udp *udp = calloc(1, sizeof *udp);
@@ -138,6 +145,7 @@ int rp_udp_open(const rp_address *local, rp_udp **out, rp_address *bound) {
         rp_udp_close(udp);
         return error;
     }
+    udp->at_once = third_of_the_buffer(udp);
     *out = udp;
     return 0;
 }
@@ -207,7 +215,7 @@ static void read_control(struct msghdr *header, rp_datagram *out) {
 }
 
 static int receive_batch(rp_udp *udp) {
-    for (int i = 0; i < BATCH; i++) {
+    for (int i = 0; i < udp->at_once; i++) {
         udp->vectors[i] = (struct iovec){udp->receive_buffer + (size_t)i * SLOT, SLOT};
         udp->headers[i].msg_hdr = (struct msghdr){
             .msg_name = &udp->names[i],
@@ -218,7 +226,7 @@ static int receive_batch(rp_udp *udp) {
             .msg_controllen = CONTROL,
         };
     }
-    int count = recvmmsg(udp->descriptor, udp->headers, BATCH, MSG_DONTWAIT, NULL);
+    int count = recvmmsg(udp->descriptor, udp->headers, (unsigned)udp->at_once, MSG_DONTWAIT, NULL);
     for (int i = 0; i < count; i++) {
         udp->in[i] = (rp_datagram){
             .data = udp->receive_buffer + (size_t)i * SLOT,
