@@ -50,7 +50,7 @@ typedef struct {
     uint64_t calm_from, calm_to, calm_acked,
         calm_lost;      /* what was sent while the queue drained, and its fate */
     double chance_loss; /* the part that is lost though there is no queue */
-    bool full, new_round, rtt_expired, collapsed, chance_known;
+    bool full, new_round, rtt_expired, collapsed, chance_known, probed;
 } rp_bbr;
 
 typedef struct rp_cc_table rp_cc_table;

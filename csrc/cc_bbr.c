@@ -18,7 +18,8 @@ enum {
     CRUISE_ROUNDS = 100,
     CRUISE_TIME = 3 * SECOND,
     CRUISE_LEAST = SECOND / 5,
-    UP_ROUNDS = 8,
+    FIRST_CRUISE = 8,
+    UP_ROUNDS = 2,
     CALM_ROUNDS = 3, /* after which losses of the calm are known */
 };
 
@@ -119,6 +120,9 @@ static void enter_phase(rp_bbr *b, rp_bbr_phase phase, uint64_t now) {
     if (phase == RP_BBR_UP) {
         b->low = UINT64_MAX; /* is there room again? */
         b->step = 1;
+        b->probed = true;
+        b->full_bandwidth = bandwidth(b);
+        b->full_rounds = 0;
     }
     b->phase = phase;
     b->phase_at = now;
@@ -132,18 +136,18 @@ static void enter_probe_bandwidth(rp_bbr *b, uint64_t now) {
     enter_phase(b, RP_BBR_CRUISE, now); /* whoever drains has just made room */
 }
 
-static void check_full(rp_bbr *b, const rp_cc_ack *ack) {
-    if (b->full || !b->new_round || ack->app_limited) return;
-    if (bandwidth(b) >= b->full_bandwidth * 5 / 4) {
+/* Whether more was sent for some rounds, and no more arrived for it. */
+static bool no_more_arrives(rp_bbr *b, double growth, uint32_t rounds) {
+    if ((double)bandwidth(b) >= growth * (double)b->full_bandwidth) {
         b->full_bandwidth = bandwidth(b);
         b->full_rounds = 0;
-        return;
+        return false;
     }
-    if (++b->full_rounds >= FULL_ROUNDS) b->full = true;
+    return ++b->full_rounds >= rounds;
 }
 
 static void startup_and_drain(rp_bbr *b, const rp_cc_ack *ack) {
-    check_full(b, ack);
+    if (!b->full && b->new_round && !ack->app_limited) b->full = no_more_arrives(b, 1.25, FULL_ROUNDS);
     if (b->state == RP_BBR_STARTUP && b->full) {
         b->state = RP_BBR_DRAIN;
         b->pacing_gain = 1 / STARTUP_GAIN;
@@ -157,6 +161,7 @@ static void startup_and_drain(rp_bbr *b, const rp_cc_ack *ack) {
 /* As long as a loss-based neighbour needs to recover from one loss, so that both get their turn. */
 static bool cruised_enough(const rp_bbr *b, uint64_t now) {
     uint64_t time = now - b->phase_at;
+    if (!b->probed && b->phase_rounds >= FIRST_CRUISE) return true; /* was the start broken off too early? */
     return time >= CRUISE_TIME || (b->phase_rounds >= CRUISE_ROUNDS && time >= CRUISE_LEAST);
 }
 
@@ -179,8 +184,7 @@ static void probe_bandwidth(rp_cc *cc, const rp_cc_ack *ack) {
             b->step *= 2;
         }
         if (b->high > in_one_rtt(b, 2 * WINDOW_GAIN)) b->high = UINT64_MAX;
-        if (a_round && in_flight >= in_one_rtt(b, GAINS[RP_BBR_UP])) enter_phase(b, RP_BBR_DOWN, ack->now);
-        if (b->phase_rounds > UP_ROUNDS) enter_phase(b, RP_BBR_DOWN, ack->now);
+        if (b->new_round && no_more_arrives(b, 1.125, UP_ROUNDS)) enter_phase(b, RP_BBR_DOWN, ack->now);
         return;
     }
 }
