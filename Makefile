@@ -4,7 +4,7 @@ SEED ?= 1
 SECONDS ?= 60
 C_STYLE = {BasedOnStyle: LLVM, IndentWidth: 4, ColumnLimit: 110, AllowShortLoopsOnASingleLine: true, \
           AllowShortIfStatementsOnASingleLine: WithoutElse}
-C_FILES = $(wildcard csrc/*.[ch] bench/*.c tests/c/*.[ch] tests/fuzz/*.[ch])
+C_FILES = $(wildcard csrc/*.[ch] bench/*.c tests/c/*.[ch] tests/fuzz/*.[ch] tests/proto/*.c)
 IN = .venv/bin
 
 .PHONY: demo test check format bench fuzz sim asan valgrind mutants clean .venv

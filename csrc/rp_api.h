@@ -357,6 +357,9 @@ int rp_noise_finish(rp_noise *noise, uint8_t *send_key, uint8_t *receive_key, ui
 typedef struct rp_udp rp_udp;
 int rp_udp_open(const rp_address *local, rp_udp **out, rp_address *bound);
 size_t rp_udp_receive_buffer(const rp_udp *udp); /* bytes that the kernel keeps for it */
+/* Datagrams that the kernel dropped for want of room, as it last said: it does so with the next that it
+ * keeps. */
+uint32_t rp_udp_drops(const rp_udp *udp);
 int rp_udp_descriptor(const rp_udp *udp);
 int rp_udp_timer_descriptor(const rp_udp *udp);
 uint64_t rp_udp_now(void);

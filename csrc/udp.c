@@ -26,7 +26,7 @@
 enum {
     BATCH = 8,
     SLOT = 65536,
-    CONTROL = 96,
+    CONTROL = 96, /* room for four messages of an int: marks, joining, drops, and one to spare */
     ECN_BITS = 3,
     MUCH = 32 * 1024,
     TURN_BYTES = 512 * 1024, /* then it is the application's turn, while they are warm */
@@ -36,9 +36,11 @@ enum {
 struct rp_udp {
     int descriptor, timer;
     uint64_t armed; /* when the timer fires, or RP_NEVER */
-    bool v6, segmentation;
-    int at_once;       /* messages received before they are acknowledged */
-    int waiting, sent; /* runs that the kernel would not take yet: [sent, waiting) */
+    bool v6;
+    bool segmentation, batches; /* off once the kernel has refused: that costs speed and nothing else */
+    int at_once;                /* messages received before they are acknowledged */
+    uint32_t drops;             /* as the kernel last said */
+    int waiting, sent;          /* runs that the kernel would not take yet: [sent, waiting) */
     rp_datagram out[BATCH], in[BATCH];
     uint8_t *receive_buffer, *send_buffer;
     struct mmsghdr headers[BATCH];
@@ -112,6 +114,7 @@ static int open_socket(rp_udp *udp, const rp_address *local, rp_address *bound) 
     if (udp->descriptor < 0) return -errno;
     if (udp->v6) setsockopt(udp->descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     setsockopt(udp->descriptor, IPPROTO_UDP, UDP_GRO, &on, sizeof on); /* without it: one by one */
+    setsockopt(udp->descriptor, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof on);
     setsockopt(udp->descriptor, IPPROTO_IP, IP_RECVTOS, &on, sizeof on);
     if (udp->v6) setsockopt(udp->descriptor, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof on);
     forbid_fragments(udp);
@@ -137,7 +140,7 @@ int rp_udp_open(const rp_address *local, rp_udp **out, rp_address *bound) {
     if (!udp) return -ENOMEM;
     udp->descriptor = udp->timer = -1;
     udp->armed = RP_NEVER;
-    udp->segmentation = true;
+    udp->segmentation = udp->batches = true;
     udp->receive_buffer = malloc((size_t)BATCH * SLOT);
     udp->send_buffer = malloc((size_t)BATCH * SLOT);
     int error = udp->receive_buffer && udp->send_buffer ? open_socket(udp, local, bound) : -ENOMEM;
@@ -165,6 +168,8 @@ size_t rp_udp_receive_buffer(const rp_udp *udp) {
     getsockopt(udp->descriptor, SOL_SOCKET, SO_RCVBUF, &size, &length);
     return size > 0 ? (size_t)size : 0;
 }
+
+uint32_t rp_udp_drops(const rp_udp *udp) { return udp->drops; }
 
 int rp_udp_descriptor(const rp_udp *udp) { return udp->descriptor; }
 
@@ -198,20 +203,39 @@ static void acknowledge_timer(rp_udp *udp) {
 
 /* ---- in ---- */
 
-/* What the kernel says beside the bytes: how they were joined, and how the path marked them. */
-static void read_control(struct msghdr *header, rp_datagram *out) {
+/* What the kernel says beside the bytes: how they were joined, how the path marked them, and how many
+ * datagrams before them it had no room for. */
+static void read_control(rp_udp *udp, struct msghdr *header, rp_datagram *out) {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
         int value = 0;
         bool tos = c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS; /* one byte; the others are ints */
         bool tclass = c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS;
         bool gro = c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO;
+        bool drops = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL;
         if (tos)
             value = *(const uint8_t *)CMSG_DATA(c);
-        else if (tclass || gro)
+        else if (tclass || gro || drops)
             memcpy(&value, CMSG_DATA(c), sizeof value);
         if (tos || tclass) out->ecn = (uint8_t)(value & ECN_BITS);
         if (gro) out->segment = (uint16_t)value;
+        if (drops) udp->drops = (uint32_t)value;
     }
+}
+
+/* Fills what the headers point to; a count, or -1. */
+static int receive_messages(rp_udp *udp) {
+    if (udp->batches) {
+        int count = recvmmsg(udp->descriptor, udp->headers, (unsigned)udp->at_once, MSG_DONTWAIT, NULL);
+        if (count >= 0 || errno != ENOSYS) return count;
+        udp->batches = false;
+    }
+    int count = 0;
+    for (; count < udp->at_once; count++) {
+        ssize_t size = recvmsg(udp->descriptor, &udp->headers[count].msg_hdr, MSG_DONTWAIT);
+        if (size < 0) break;
+        udp->headers[count].msg_len = (unsigned)size;
+    }
+    return count;
 }
 
 static int receive_batch(rp_udp *udp) {
@@ -226,13 +250,13 @@ static int receive_batch(rp_udp *udp) {
             .msg_controllen = CONTROL,
         };
     }
-    int count = recvmmsg(udp->descriptor, udp->headers, (unsigned)udp->at_once, MSG_DONTWAIT, NULL);
+    int count = receive_messages(udp);
     for (int i = 0; i < count; i++) {
         udp->in[i] = (rp_datagram){
             .data = udp->receive_buffer + (size_t)i * SLOT,
             .size = udp->headers[i].msg_len,
         };
-        read_control(&udp->headers[i].msg_hdr, &udp->in[i]);
+        read_control(udp, &udp->headers[i].msg_hdr, &udp->in[i]);
         from_sockaddr(&udp->names[i], &udp->in[i].peer);
     }
     return count;
@@ -250,8 +274,7 @@ static void add_control(struct msghdr *header, int level, int type, const void *
     memcpy(CMSG_DATA(c), value, size);
 }
 
-static void prepare(rp_udp *udp, int i) {
-    rp_datagram *run = &udp->out[i];
+static void prepare(rp_udp *udp, int i, const rp_datagram *run) {
     struct msghdr *header = &udp->headers[i].msg_hdr;
     udp->vectors[i] = (struct iovec){run->data, run->size};
     memset(udp->control[i], 0, CONTROL);
@@ -279,18 +302,21 @@ static bool told_too_large(const rp_datagram *run, rp_core *core, uint64_t now) 
     return true;
 }
 
+/* EIO; or EINVAL or EMSGSIZE when the core can make nothing smaller. What else goes wrong will pass. */
+static bool cannot_segment(void) { return errno == EIO || errno == EINVAL || errno == EMSGSIZE; }
+
 /* Without segmentation: one system call a datagram. Returns false when the kernel's buffer is full. */
 static bool send_singly(rp_udp *udp, rp_datagram *run, rp_core *core, uint64_t now) {
-    struct sockaddr_storage name;
-    socklen_t length = to_sockaddr(&run->peer, udp->v6, &name);
     while (run->size) {
-        size_t size = run->size < run->segment ? run->size : run->segment;
-        if (sendto(udp->descriptor, run->data, size, MSG_DONTWAIT, (struct sockaddr *)&name, length) < 0) {
+        rp_datagram one = *run;
+        if (one.size > one.segment) one.size = one.segment;
+        prepare(udp, 0, &one);
+        if (sendmsg(udp->descriptor, &udp->headers[0].msg_hdr, MSG_DONTWAIT) < 0) {
             if (would_block()) return false;
             if (told_too_large(run, core, now)) return true;
         }
-        run->data += size; /* any other error is this datagram's loss */
-        run->size -= (uint32_t)size;
+        run->data += one.size; /* any other error is this datagram's loss */
+        run->size -= one.size;
     }
     return true;
 }
@@ -300,24 +326,28 @@ static bool flush(rp_udp *udp, rp_core *core, uint64_t now) {
     while (udp->sent < udp->waiting) {
         rp_datagram *run = &udp->out[udp->sent];
         bool segmented = run->size > run->segment;
-        if (segmented && !udp->segmentation) {
+        if (!udp->batches || (segmented && !udp->segmentation)) {
             if (!send_singly(udp, run, core, now)) return false;
             udp->sent++;
             continue;
         }
         int last = udp->sent;
-        while (last < udp->waiting && (udp->segmentation || udp->out[last].size <= udp->out[last].segment))
-            prepare(udp, last++);
+        for (; last < udp->waiting; last++) {
+            if (!udp->segmentation && udp->out[last].size > udp->out[last].segment) break;
+            prepare(udp, last, &udp->out[last]);
+        }
         int count =
             sendmmsg(udp->descriptor, udp->headers + udp->sent, (unsigned)(last - udp->sent), MSG_DONTWAIT);
         if (count > 0) {
             udp->sent += count;
         } else if (would_block()) {
             return false;
+        } else if (errno == ENOSYS) {
+            udp->batches = false;
         } else if (told_too_large(run, core, now)) {
             udp->sent++;
-        } else if (segmented) {
-            udp->segmentation = false; /* EIO, or EINVAL at any size: this path cannot segment */
+        } else if (segmented && cannot_segment()) {
+            udp->segmentation = false;
         } else {
             udp->sent++; /* refused or unreachable: the session's own timers notice */
         }

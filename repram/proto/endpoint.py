@@ -299,6 +299,11 @@ class Endpoint:
             raise
         return cls(core, out[0], unpack_address(bound))
 
+    @property
+    def kernel_drops(self) -> int:
+        """Datagrams lost because the socket's buffer was full; known from the next that found room."""
+        return 0 if self._udp is None else int(lib.rp_udp_drops(self._udp))
+
     def add_secret(self, secret: Secret) -> None:
         """Callers may now prove that they have it; their session's `secret_id` says so."""
         self.core.add_secret(secret)

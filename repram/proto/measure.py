@@ -48,13 +48,14 @@ class Calls(msgspec.Struct, frozen=True, array_like=True, tag="calls"):
 
 
 class Account(msgspec.Struct, frozen=True, array_like=True):
-    """What the far side has to tell: bytes counted, CPU seconds, and its packets."""
+    """What the far side has to tell: bytes counted, CPU seconds, its packets, and its kernel's drops."""
 
     size: int
     cpu: float
     packets_sent: int
     packets_lost: int
     retransmitted: int
+    kernel_drops: int
 
 
 Order: TypeAlias = Sink | Source | Cost | Calls
@@ -92,6 +93,7 @@ class Result:
     mtu: int
     loss: float
     retransmits: int
+    kernel_drops: int  # datagrams that came while a socket's buffer was full, on either side
     rtt_us: int
     direction: str
     streams: int
@@ -176,6 +178,7 @@ def _account(session: Session, size: int) -> Account:
         stats.packets_sent,
         stats.packets_lost,
         stats.retransmitted_bytes,
+        session.endpoint.kernel_drops,
     )
 
 
@@ -209,6 +212,7 @@ async def transfer(
 ) -> Result:
     """Moves `size` bytes (or whatever passes in `seconds`) over `streams` streams each way asked for."""
     before, cpu_before = await _ask_cost(session), time.process_time()
+    drops_before = before.kernel_drops + session.endpoint.kernel_drops
     started = time.monotonic()
     share = -(-size // streams) if size else MAX_BYTES
     flows = {"up": (_up,), "down": (_down,), "both": (_up, _down)}[direction]
@@ -233,6 +237,7 @@ async def transfer(
         mtu=stats.mtu,
         loss=(stats.packets_lost + after.packets_lost) / sent if sent else 0.0,
         retransmits=stats.retransmitted_bytes + after.retransmitted,
+        kernel_drops=after.kernel_drops + session.endpoint.kernel_drops - drops_before,
         rtt_us=stats.rtt,
         direction=direction,
         streams=streams,

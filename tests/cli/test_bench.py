@@ -15,7 +15,7 @@ from tests.processes import ENVIRONMENT, REPRAM, Node, repram
 
 FIELDS = {
     *("type", "bytes", "seconds", "goodput_mb_s", "cpu_s_local", "cpu_s_remote", "suite", "cc"),
-    *("mtu", "loss", "retransmits"),
+    *("mtu", "loss", "retransmits", "kernel_drops"),
 }
 
 
