@@ -20,10 +20,12 @@ enum {
     CRUISE_LEAST = SECOND / 5,
     FIRST_CRUISE = 8,
     UP_ROUNDS = 2,
+    MOST_UP_ROUNDS = 8,
     CALM_ROUNDS = 3, /* after which losses of the calm are known */
 };
 
-static const double STARTUP_GAIN = 2.77, WINDOW_GAIN = 1.75, KEEP = 0.7, STARTUP_LOSS = 0.25,
+static const double STARTUP_GAIN = 2.77, WINDOW_GAIN = 2.0, UP_WINDOW_GAIN = 3.0, KEEP = 0.85,
+                    HEAVY_LOSS = 0.02, STARTUP_LOSS = 0.25,
                     MARGIN = 1.0; /* a maximum is a little too much: so that no queue stands */
 static const double GAINS[] = {[RP_BBR_DOWN] = 0.75, [RP_BBR_CRUISE] = 1, [RP_BBR_UP] = 1.25};
 
@@ -128,11 +130,12 @@ static void enter_phase(rp_bbr *b, rp_bbr_phase phase, uint64_t now) {
     b->phase_at = now;
     b->phase_rounds = 0;
     b->pacing_gain = GAINS[phase];
+    b->window_gain =
+        phase == RP_BBR_UP ? UP_WINDOW_GAIN : WINDOW_GAIN; /* a full queue makes round trips longer */
 }
 
 static void enter_probe_bandwidth(rp_bbr *b, uint64_t now) {
     b->state = RP_BBR_PROBE_BANDWIDTH;
-    b->window_gain = WINDOW_GAIN;
     enter_phase(b, RP_BBR_CRUISE, now); /* whoever drains has just made room */
 }
 
@@ -184,7 +187,9 @@ static void probe_bandwidth(rp_cc *cc, const rp_cc_ack *ack) {
             b->step *= 2;
         }
         if (b->high > in_one_rtt(b, 2 * WINDOW_GAIN)) b->high = UINT64_MAX;
-        if (b->new_round && no_more_arrives(b, 1.125, UP_ROUNDS)) enter_phase(b, RP_BBR_DOWN, ack->now);
+        if (!b->new_round || !no_more_arrives(b, 1.125, UP_ROUNDS)) return;
+        if (in_flight >= in_one_rtt(b, GAINS[RP_BBR_UP]) || b->full_rounds > MOST_UP_ROUNDS)
+            enter_phase(b, RP_BBR_DOWN, ack->now);
         return;
     }
 }
@@ -233,7 +238,7 @@ static bool lost(rp_cc *cc, uint64_t bytes, uint64_t sent_time, uint64_t now) {
     b->round_lost += bytes ? bytes : cc->mtu; /* no bytes: a congestion mark */
     if (calm(b, sent_time)) b->calm_lost += bytes;
     if (b->state == RP_BBR_STARTUP && flooding(cc)) b->full = true;
-    bool heavy = !bytes || b->round_lost > in_one_rtt(b, 2 * b->chance_loss);
+    bool heavy = !bytes || b->round_lost > in_one_rtt(b, HEAVY_LOSS + 2 * b->chance_loss);
     if (!queue_has_grown(b) || !heavy || (b->reduced_at && sent_time <= b->reduced_at)) return false;
     uint64_t reduced = (uint64_t)(KEEP * (double)cc->table->window(cc));
     if (b->state == RP_BBR_STARTUP) b->full = true;
