@@ -189,11 +189,13 @@ static uint64_t window(const rp_cc *cc) {
     return most > least ? most : least;
 }
 
+/* At least the smallest window a round trip: what little came through an outage is no measure of the path. */
 static uint64_t rate(const rp_cc *cc, uint64_t rtt_smoothed) {
     const rp_bbr *b = &cc->bbr;
-    if (bandwidth(b)) return (uint64_t)(b->pacing_gain * (double)bandwidth(b));
-    return (uint64_t)(STARTUP_GAIN * (double)(INITIAL_SEGMENTS * cc->mtu) * SECOND /
-                      (double)(rtt_smoothed ? rtt_smoothed : 1));
+    double segments_a_second = (double)cc->mtu * SECOND / (double)(rtt_smoothed ? rtt_smoothed : 1);
+    if (!bandwidth(b)) return (uint64_t)(STARTUP_GAIN * INITIAL_SEGMENTS * segments_a_second);
+    double paced = b->pacing_gain * (double)bandwidth(b), least = MIN_SEGMENTS * segments_a_second;
+    return (uint64_t)(paced > least ? paced : least);
 }
 
 const rp_cc_table rp_cc_bbr = {"bbr", init, acked, lost, persistent, undo, window, rate};

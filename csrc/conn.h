@@ -81,7 +81,7 @@ typedef struct rp_conn {
     uint16_t mtu;
     uint64_t in_flight, in_flight_packets;
     uint64_t largest_acked, loss_scan, loss_at; /* below loss_scan every packet is settled */
-    uint64_t episode_lost;                      /* losses of the last reduction not proved spurious */
+    uint64_t episode_lost, episode_at;          /* losses of the last reduction not proved spurious; its time */
     uint64_t last_eliciting, last_received, last_range_ping, pace_at;
     uint64_t probed_at; /* a probe that could not leave counts too: the next one waits */
     uint32_t probes;    /* packets that may pass the window after a PTO */

@@ -70,6 +70,7 @@ static void spurious(rp_conn *c, uint64_t number, const rp_sent_packet *packet, 
     rp_loss_spurious(&c->loss, largest - number, by_time);
     c->spurious++;
     c->core->counters.spurious++;
+    if (packet->lost_at < c->episode_at) return; /* it was an earlier reduction's */
     if (!c->episode_lost || --c->episode_lost) return;
     c->cc.table->undo(&c->cc); /* not one loss of that reduction was real */
     c->core->counters.undone_reductions++;
@@ -195,6 +196,7 @@ static void packet_lost(rp_conn *c, uint64_t number, rp_sent_packet *packet, rp_
                         uint64_t now) {
     rp_trace_add(&c->trace, now, RP_TRACE_LOST, number, packet->size);
     rp_sent_set_state(&c->sent, number, packet, RP_SENT_LOST);
+    packet->lost_at = now;
     leave_flight(c, packet);
     c->packets_lost++;
     c->core->counters.lost_packets++;
@@ -215,10 +217,12 @@ static bool persistent(const rp_conn *c, const rp_loss_result *result) {
 }
 
 static void respond(rp_conn *c, const rp_loss_result *result, uint64_t packets, uint64_t now) {
-    if (c->cc.table->lost(&c->cc, result->bytes, result->newest_sent, now))
+    if (c->cc.table->lost(&c->cc, result->bytes, result->newest_sent, now)) {
         c->episode_lost = packets;
-    else if (c->episode_lost)
+        c->episode_at = now;
+    } else if (c->episode_lost) {
         c->episode_lost += packets;
+    }
     if (persistent(c, result)) {
         c->core->counters.persistent_congestion++;
         c->cc.table->persistent(&c->cc, now);

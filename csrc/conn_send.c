@@ -380,7 +380,9 @@ static size_t send_path(rp_conn *c, uint8_t *out, uint64_t now, rp_address *to) 
     if (c->response_due) {
         c->response_due = false;
         *to = c->response_to;
-        return send_path_frame(c, out, RP_FRAME_PATH_RESPONSE, c->response, now);
+        size_t size = send_path_frame(c, out, RP_FRAME_PATH_RESPONSE, c->response, now);
+        if (c->path.active && rp_address_equal(to, &c->path.address)) c->path.sent += size;
+        return size;
     }
     if (!c->path.active || !c->path.due || !rp_path_may_send(&c->path, challenge)) return 0;
     if (rp_address_equal(&c->path.address, &c->peer) && !rp_conn_may_send(c, challenge)) return 0;

@@ -18,6 +18,7 @@ typedef struct rp_sent_frame {
 typedef struct {
     _Alignas(64) uint64_t time;                          /* a cache line each */
     uint64_t delivered, delivered_time, first_sent_time; /* for the delivery rate at its ACK */
+    uint64_t lost_at;                                    /* when it was given up */
     rp_sent_frame *frames;
     uint16_t size;
     uint8_t state;
