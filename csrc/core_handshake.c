@@ -399,7 +399,8 @@ void rp_core_on_accept(rp_core *core, const rp_header *header, const rp_address 
         core->counters.dropped_state++;
         if (!c || c->state != RP_ESTABLISHED || c->initiator || c->packets_received) return;
         c->ping_due = true; /* a confirmation again: what told the initiator that it arrived was lost, */
-        if (c->unproven) rp_conn_prove(c, peer, size, now); /* or went where a copy had come from */
+        if (c->unproven || !rp_address_equal(peer, &c->peer)) /* or went where it no longer is */
+            rp_conn_prove(c, peer, size, now);
         rp_core_ready(core, c);
     }
 }

@@ -1,10 +1,12 @@
 """Checks the checkers: each planted bug, a *.patch here, must make the test it names fail.
 
 A patch starts with `# caught-by: ` and a pytest selection, or a command that starts with `python`.
+With --simulator the bugs in the transport are held against the simulator's seeds instead.
 """
 
 import argparse
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,11 +15,13 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MARK = "# caught-by: "
+SIMULATOR = "python -m tests.sim --seeds 500 --first 1 --stop --jobs 1"
+FAILED_SEED = re.compile(r"^seed (\d+) .* FAILED: (.*)", re.MULTILINE)
 TEST_FAILED = 1  # of pytest, the simulator and the C tests alike; other codes mean that nothing ran
 LIMIT_SECONDS = 600
 
@@ -42,7 +46,11 @@ def main() -> int:
     """Prints one line a mutant; 1 unless each is killed by a check that passes without it."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants.run", description=__doc__)
     parser.add_argument("names", nargs="*", help="such as crc-skipped; all when none is given")
-    mutants = collect(parser.parse_args().names)
+    parser.add_argument("--simulator", action="store_true", help=f"transport only: {SIMULATOR}")
+    arguments = parser.parse_args()
+    mutants = collect(arguments.names)
+    if arguments.simulator:
+        mutants = [replace(mutant, caught_by=SIMULATOR) for mutant in mutants if mutant.in_c]
     checks = sorted({mutant.caught_by for mutant in mutants})
     with (
         tempfile.TemporaryDirectory(prefix="repram-mutants-") as folder,
@@ -50,7 +58,7 @@ def main() -> int:
     ):
         original = Path(folder, "original")
         plant(original)
-        codes = pool.map(lambda check: run_in_copy(check, original), checks)
+        codes = pool.map(lambda check: run_in_copy(check, original).returncode, checks)
         sound = dict(zip(checks, codes, strict=True))
         outcomes = list(pool.map(lambda mutant: outcome(mutant, original, sound), mutants))
     return report(mutants, outcomes)
@@ -117,17 +125,17 @@ def inside(tree: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def run(check: str, tree: Path) -> int:
-    """The exit code of a check in this tree; a check that hangs has failed."""
+def run(check: str, tree: Path) -> subprocess.CompletedProcess[str]:
+    """A check run in this tree; one that hangs has failed."""
     words = shlex.split(check)
     if words[0] == "python":
         command = [sys.executable, *words[1:]]
     else:
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *words]
     try:
-        return inside(tree, *command).returncode
+        return inside(tree, *command)
     except subprocess.TimeoutExpired:
-        return TEST_FAILED
+        return subprocess.CompletedProcess(command, TEST_FAILED, stdout="", stderr="")
 
 
 @contextmanager
@@ -139,27 +147,30 @@ def copy_of(original: Path) -> Iterator[Path]:
         yield tree
 
 
-def run_in_copy(check: str, original: Path) -> int:
+def run_in_copy(check: str, original: Path) -> subprocess.CompletedProcess[str]:
     with copy_of(original) as tree:
         return run(check, tree)
 
 
 def outcome(mutant: Mutant, original: Path, sound: dict[str, int]) -> str:
-    """`killed`, or why this mutant shows nothing."""
+    """`killed`, with the seed that a simulation names, or why this mutant shows nothing."""
     if sound[mutant.caught_by] != 0:
         return f"UNSOUND: its check ends with {sound[mutant.caught_by]} without the patch"
     try:
         with copy_of(original) as tree:
-            code = infect(mutant, tree)
+            ran = infect(mutant, tree)
     except BrokenTreeError as error:
         return f"BROKEN: {error}"
-    if code == 0:
+    if ran.returncode == 0:
         return "SURVIVED"
-    return "killed" if code == TEST_FAILED or code < 0 else f"BROKEN: its check ends with {code}"
+    if ran.returncode > TEST_FAILED:
+        return f"BROKEN: its check ends with {ran.returncode}"
+    seed = FAILED_SEED.search(ran.stdout)
+    return f"killed at seed {seed[1]}: {seed[2]}" if seed else "killed"
 
 
-def infect(mutant: Mutant, tree: Path) -> int:
-    """Applies the patch, rebuilds what it touches, and returns the exit code of the check."""
+def infect(mutant: Mutant, tree: Path) -> subprocess.CompletedProcess[str]:
+    """Applies the patch, rebuilds what it touches, and runs the check."""
     applied = inside(tree, "git", "apply", "--recount", "-C1", str(mutant.patch))
     if applied.returncode != 0:
         raise BrokenTreeError(f"does not apply:\n{applied.stderr}")
@@ -173,7 +184,7 @@ def report(mutants: list[Mutant], outcomes: list[str]) -> int:
     checks = max(len(mutant.caught_by) for mutant in mutants)
     for mutant, said in zip(mutants, outcomes, strict=True):
         print(f"{mutant.patch.stem:{width}}  {mutant.caught_by:{checks}}  {said}")
-    killed = outcomes.count("killed")
+    killed = sum(said.startswith("killed") for said in outcomes)
     print(f"{killed} of {len(mutants)} mutants killed")
     return 0 if killed == len(mutants) else 1
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
 
 from repram.errors import SessionClosed
 from repram.proto.connection import Cause, EventKind
 from repram.proto.primitives import Pattern
-from tests.sim.exchange import Exchange, Request, TransferError
+from tests.sim.exchange import PRIORITIES, Exchange, Request, TransferError
+from tests.sim.post import Post
 from tests.sim.world import Host, World
 
 if TYPE_CHECKING:
-    from repram.proto.connection import Address, Connection, Core, Event, Secret
+    from repram.proto.connection import Address, Connection, Core, Event, Secret, Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,15 @@ class Appetite:
 
     bytes: int = 1 << 40
     pause: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """Datagrams of `size` bytes, one `every` so many microseconds, `count` of them in a session."""
+
+    size: int
+    every: int
+    count: int
 
 
 GREEDY = Appetite()
@@ -39,6 +50,7 @@ class StreamApp:
         self.host = host
         self.appetite = appetite
         self.exchanges: dict[tuple[Connection, int], Exchange] = {}
+        self.post = Post(world, host)
         self._resting: set[Exchange] = set()
         host.app = self
 
@@ -51,7 +63,9 @@ class StreamApp:
             case EventKind.CLOSED:
                 self.closed(event)
             case EventKind.OPENED:
-                self.opened(event.connection, event.stream)
+                self.serve(self.opened(event.connection, event.stream))
+            case EventKind.DATAGRAM:
+                self.post.receive(event.connection)
             case EventKind.READABLE if exchange:
                 self.serve(exchange)
             case EventKind.WRITABLE:
@@ -60,6 +74,15 @@ class StreamApp:
                 self.writable()
             case EventKind.RESET | EventKind.STOPPED if exchange:
                 self.broken_off(exchange, event)
+
+    def take(self, connection: Connection, whole: Whole) -> None:
+        """All the rest of a stream has come at once."""
+        exchange = self.exchanges.get((connection, whole.stream))
+        if exchange is None and whole.opened:
+            exchange = self.opened(connection, whole.stream)
+        if exchange:
+            exchange.take(whole.data)
+            self.serve(exchange)
 
     def serve(self, exchange: Exchange) -> None:
         """Read as much as this application's appetite allows, then answer."""
@@ -99,8 +122,9 @@ class StreamApp:
     def closed(self, event: Event) -> None:
         """A session has ended."""
 
-    def opened(self, connection: Connection, stream: int) -> None:
+    def opened(self, connection: Connection, stream: int) -> Exchange:
         """The peer opened a stream."""
+        raise TransferError(f"stream {stream}: nobody should have opened it")
 
     def writable(self) -> None:
         """A stream has room again, or the peer allows more streams."""
@@ -118,10 +142,23 @@ def describe(end: Event) -> str:
     return f"{end.cause.name if end.cause else 'nobody'}, code {end.code}, {end.reason!r}"
 
 
-def _abandon(exchange: Exchange, code: int) -> None:
+class Leaving(Enum):
+    """How a client abandons a stream: the server then does both."""
+
+    SPEAKING = "it says no more"
+    LISTENING = "it listens no more"
+    BOTH = "both"
+
+
+WAYS_TO_LEAVE = tuple(Leaving)
+
+
+def _abandon(exchange: Exchange, code: int, how: Leaving = Leaving.BOTH) -> None:
     with suppress(SessionClosed):  # it may be over in either direction already
-        exchange.connection.reset(exchange.stream, code)
-        exchange.connection.stop(exchange.stream, code)
+        if how is not Leaving.LISTENING:
+            exchange.connection.reset(exchange.stream, code)
+        if how is not Leaving.SPEAKING:
+            exchange.connection.stop(exchange.stream, code)
 
 
 class Server(StreamApp):
@@ -136,10 +173,10 @@ class Server(StreamApp):
     def established(self, connection: Connection) -> None:
         self.accepted += 1
 
-    def opened(self, connection: Connection, stream: int) -> None:
+    def opened(self, connection: Connection, stream: int) -> Exchange:
         exchange = Exchange(connection, stream, self.world.seed)
         self.exchanges[connection, stream] = exchange
-        self.serve(exchange)
+        return exchange
 
     def forget(self) -> None:
         """The program dies: nobody will hear how its sessions ended."""
@@ -178,12 +215,14 @@ class Client(StreamApp):
         pause: int = 0,
         code: int = 0,
         appetite: Appetite = GREEDY,
+        mail: Mail | None = None,
         persists: bool = False,
     ) -> None:
         """One who `persists` calls again when a session dies, and asks again what was left."""
         super().__init__(world, host, appetite)
         self.core = core
         self.persists = persists
+        self.mail = mail
         self.todo = deque(requests)
         self.at_once = at_once
         self.pause = pause
@@ -191,6 +230,7 @@ class Client(StreamApp):
         self.connection: Connection | None = None
         self.is_connected = False
         self.is_done = False
+        self.has_vanished = False
         self.end: Event | None = None
 
     def connect(self, address: Address, key: bytes, pattern: Pattern, secret: Secret) -> None:
@@ -208,12 +248,23 @@ class Client(StreamApp):
 
     def established(self, connection: Connection) -> None:
         self.is_connected = True
+        self.host.offers.clear()
         self._go_on()
+        if self.mail:
+            self._send(self.mail, connection)
+
+    def _send(self, mail: Mail, connection: Connection) -> None:
+        if not mail.count or connection is not self.connection or self.is_done:
+            return
+        self.post.send(connection, mail.size, asks=True)
+        more = replace(mail, count=mail.count - 1)
+        self.world.at(self.world.now + mail.every, partial(self._send, more, connection), self.host)
 
     def writable(self) -> None:
         self._go_on()
 
     def finished(self, exchange: Exchange) -> None:
+        self.host.offers.pop(exchange.stream, None)
         if self.pause:
             self.world.at(self.world.now + self.pause, self._go_on, self.host)
         else:
@@ -222,29 +273,43 @@ class Client(StreamApp):
     def closed(self, event: Event) -> None:
         if event.connection is not self.connection:
             return
-        left = [exchange.request for exchange in self.exchanges.values() if exchange.request]
-        self.exchanges.clear()
         if self.persists and not self.is_done and event.cause in LEARNED_OF_A_DEATH:
-            self.todo.extendleft(left)
-            self.is_connected = False
-            self._call()
+            self._call_again()
             return
+        self.exchanges.clear()
         self.end = event
         if not self.is_done:
             raise TransferError(f"the session ended early: {describe(event)}")
 
+    def reborn(self, core: Core) -> None:
+        """The program dies and another takes its place, which asks again for what was left."""
+        self.core = core
+        self._call_again()
+
+    def vanish(self) -> None:
+        """The machine is gone for good."""
+        self.is_done = self.has_vanished = True
+        self.exchanges.clear()
+
+    def _call_again(self) -> None:
+        left = [exchange.request for exchange in self.exchanges.values() if exchange.request]
+        self.exchanges.clear()
+        self.todo.extendleft(left)
+        self.is_connected = False
+        self._call()
+
     def _go_on(self) -> None:
         connection = self.connection
-        if connection is None or not self.is_connected or self.end:
+        if connection is None or not self.is_connected or self.is_done:
             return
         while self.todo and len(self.exchanges) < self.at_once:
             try:
-                stream = connection.open_stream(self.todo[0].number % 8)
+                stream = connection.open_stream(self.todo[0].number % PRIORITIES)
             except BlockingIOError:
                 return  # WRITABLE comes when the peer allows more
             request = self.todo.popleft()
             exchange = Exchange(connection, stream, self.world.seed, request)
-            self.exchanges[connection, stream] = exchange
+            self.exchanges[connection, stream] = self.host.offers[stream] = exchange
             exchange.push()
             if request.patience:
                 lost = partial(self._lose_patience, exchange, ABANDONED + request.number)
@@ -256,5 +321,6 @@ class Client(StreamApp):
     def _lose_patience(self, exchange: Exchange, code: int) -> None:
         if self.exchanges.pop((exchange.connection, exchange.stream), None):
             self.world.counts["app_abandoned"] += 1
-            _abandon(exchange, code)
+            self.host.offers.pop(exchange.stream, None)
+            _abandon(exchange, code, WAYS_TO_LEAVE[code % len(WAYS_TO_LEAVE)])
             self._go_on()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from repram.proto.connection import Connection
 
 HEADER = Struct(">I?IQQQ")
+PRIORITIES = 8
 
 
 class TransferError(AssertionError):
@@ -57,6 +58,8 @@ class Exchange:
         self.connection = connection
         self.stream = stream
         self.asks = request is not None
+        self.priority = request.number % PRIORITIES if request else PRIORITIES // 2
+        self.written = 0
         self.fin_sent = False
         self.fin_heard = False
         self._seed = seed
@@ -93,6 +96,7 @@ class Exchange:
             if not self._pending and not last:
                 return
             taken = self.connection.write(self.stream, self._pending, fin=last)
+            self.written += taken
             self._pending = self._pending[taken:]
             if self._pending:
                 return
@@ -110,6 +114,11 @@ class Exchange:
             elif not data:
                 break
         return count
+
+    def take(self, rest: bytes) -> None:
+        """The rest of what the peer says comes in one piece."""
+        self._heard(rest)
+        self._ended()
 
     def _heard(self, data: bytes) -> None:
         if not self.request:

@@ -18,6 +18,28 @@ NO_CRC = bytes(4)
 FIRST_NUMBER = bytes(4)
 
 
+#: Why a datagram is dropped for its header alone, in the order in which that is checked.
+FAULTS = ("short", "crc", "length", "type", "flags")
+
+
+def crc_of(datagram: bytes) -> int:
+    """What stands in the header of a whole datagram."""
+    return crc32(datagram[HEADER:], crc32(NO_CRC, crc32(datagram[:16])))
+
+
+def fault_of(datagram: bytes) -> str:
+    """The first fault of a datagram's header, or nothing."""
+    if len(datagram) < HEADER:
+        return "short"
+    if int.from_bytes(datagram[16:20], "big") != crc_of(datagram):
+        return "crc"
+    if int.from_bytes(datagram[2:4], "big") != len(datagram) - HEADER:
+        return "length"
+    if datagram[0] not in TYPES:
+        return "type"
+    return "flags" if datagram[1] & ~(datagram[0] == DATA) else ""
+
+
 class InvariantError(AssertionError):
     """A host emitted what no correct core emits."""
 
@@ -42,8 +64,7 @@ class WireChecker:
             raise InvariantError(f"host {host} emitted {size} bytes, allowed are 20 to {limit}")
         if int.from_bytes(datagram[2:4], "big") != size - HEADER:
             raise InvariantError(f"host {host} emitted a wrong len: {datagram[:HEADER].hex()}")
-        crc = crc32(datagram[HEADER:], crc32(NO_CRC, crc32(datagram[:16])))
-        if int.from_bytes(datagram[16:20], "big") != crc:
+        if int.from_bytes(datagram[16:20], "big") != crc_of(datagram):
             raise InvariantError(f"host {host} emitted a wrong CRC: {datagram[:HEADER].hex()}")
         kind = datagram[0]
         if kind == DATA:

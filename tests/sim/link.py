@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from random import Random
 
+from tests.sim.marked import CE
+
 
 class Fate(IntEnum):
     """What became of one datagram that was offered to a link."""
@@ -36,6 +38,8 @@ class Burst:
 class LinkSettings:
     """Times are microseconds, sizes bytes, rates bytes a second; zero turns a thing off.
 
+    A link `marks` a share of what may be marked, and all of it while more than so many bytes wait;
+    or it bleaches: no mark gets through.
     Of `mtu_changes` each says from when on the MTU is another one."""
 
     delay: int = 10_000
@@ -51,6 +55,9 @@ class LinkSettings:
     corrupt_bits: int = 8
     mtu: int = 65_507
     mtu_changes: tuple[tuple[int, int], ...] = ()
+    marks: float = 0.0
+    marks_above: int = 0
+    bleaches: bool = False
     blackouts: tuple[tuple[int, int], ...] = ()
 
     def queue_delay(self) -> int:
@@ -78,6 +85,7 @@ class Link:
         self._duplicate = Random(f"{seed}/duplicate")
         self._reorder = Random(f"{seed}/reorder")
         self._corrupt = Random(f"{seed}/corrupt")
+        self._marks = Random(f"{seed}/marks")
         self._burst_ends = -1
         self._queue_empty_at = 0  # nanoseconds: a microsecond is too coarse at high rates
         self._jitter_slot = -1
@@ -102,6 +110,18 @@ class Link:
         if settings.burst and self._lost_in_burst(settings.burst, leaves):
             return self._dropped(Fate.BURST_LOST)
         return Fate.DELIVERED, self._copies(leaves + settings.delay, datagram)
+
+    def mark(self, now: int, ecn: int) -> int:
+        """The ECN bits with which a datagram arrives that was sent now with these."""
+        settings = self.settings
+        if not ecn or settings.bleaches:
+            return 0
+        waiting = (self._queue_empty_at - now * 1000) * settings.rate // 1_000_000_000
+        crowded = settings.marks_above and waiting > settings.marks_above
+        if crowded or (settings.marks and self._marks.random() < settings.marks):
+            self.counts["link_marked"] += 1
+            return CE
+        return ecn
 
     def _dropped(self, fate: Fate) -> tuple[Fate, Arrivals]:
         self.counts[f"link_{fate.name.lower()}"] += 1

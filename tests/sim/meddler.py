@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
-from zlib import crc32
+
+from tests.proto.by_hand import DATA, INIT, REFUSED, RESET, VERSION, with_crc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 REMEMBERED = 64
 
 
-def with_right_crc(datagram: bytes) -> bytes:
-    """The datagram with its checksum made good, as a forger would."""
-    crc = crc32(datagram[20:], crc32(bytes(4), crc32(datagram[:16])))
-    return datagram[:16] + crc.to_bytes(4, "big") + datagram[20:]
+def made_up(kind: int, session: bytes, body: bytes) -> bytes:
+    """A datagram that is right but for who sends it."""
+    head = bytes([kind, 0]) + len(body).to_bytes(2, "big") + session + bytes(12)
+    return with_crc(head + body)
 
 
 class Meddler:
@@ -59,8 +60,12 @@ class Meddler:
             return
         if self.seen:
             host, datagram, source = self._random.choice(self.seen)
+            if self._random.random() < 0.2:
+                self._answer_for(host, datagram, source)
+                self.begin(host)
+                return
             trick = self._random.choice(
-                (self._replay, self._replay, self._flip, self._cut, self._invent)
+                (self._replay, self._replay, self._flip, self._flip_header, self._cut, self._invent)
             )
             copied = trick(datagram)
             true = copied == datagram
@@ -69,6 +74,20 @@ class Meddler:
             self.world.inject(host, copied, source, genuine=true)
         self.begin(host)
 
+    def _answer_for(self, host: Host, datagram: bytes, source: Address) -> None:
+        """Tell whoever sent it, in the host's name, that nobody wants to know of it."""
+        sender = self.world.owner(source)
+        if not sender or len(datagram) < 36:
+            return
+        if datagram[0] == DATA:
+            told = made_up(RESET, datagram[4:8], self._random.randbytes(16))
+        elif datagram[0] == INIT:
+            kind = self._random.choice((REFUSED, VERSION))
+            told = made_up(kind, datagram[20:24], datagram[28:36] + b"\1")
+        else:
+            return
+        self.world.inject(sender, told, host.address)
+
     def _replay(self, datagram: bytes) -> bytes:
         return datagram
 
@@ -76,16 +95,21 @@ class Meddler:
         forged = bytearray(datagram)
         bit = self._random.randrange(8 * len(forged))
         forged[bit >> 3] ^= 1 << (bit & 7)
-        return with_right_crc(bytes(forged))
+        return with_crc(bytes(forged))
+
+    def _flip_header(self, datagram: bytes) -> bytes:
+        forged = bytearray(datagram)
+        forged[self._random.randrange(4, 16)] ^= 1 << self._random.randrange(8)
+        return with_crc(bytes(forged))
 
     def _cut(self, datagram: bytes) -> bytes:
         cut = datagram[: self._random.randrange(len(datagram) + 1)]
         if len(cut) < 20 or self._random.random() < 0.3:
             return cut
-        return with_right_crc(cut[:2] + (len(cut) - 20).to_bytes(2, "big") + cut[4:])
+        return with_crc(cut[:2] + (len(cut) - 20).to_bytes(2, "big") + cut[4:])
 
     def _invent(self, datagram: bytes) -> bytes:
         noise = self._random.randbytes(self._random.randrange(1500))
         kind = self._random.randrange(9)
         head = bytes((kind, 0)) + len(noise).to_bytes(2, "big") + datagram[4:16] + bytes(4)
-        return with_right_crc(head + noise)
+        return with_crc(head + noise)

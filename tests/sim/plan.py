@@ -11,9 +11,10 @@ from random import Random
 from typing import Any
 
 from repram.proto.primitives import Pattern, Suite
-from tests.sim.apps import GREEDY, Appetite
+from tests.sim.apps import GREEDY, Appetite, Mail
 from tests.sim.exchange import Request
 from tests.sim.link import Burst, LinkSettings
+from tests.sim.traitor import BREACHES, Breach
 
 KIB = 1024
 MS = 1000
@@ -54,6 +55,16 @@ class ClientPlan:
     code: int = 0
     appetite: Appetite = GREEDY
     pattern: Pattern = Pattern.IK
+    mail: Mail | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A client's program dies without a word; the machine `returns` at once, or never."""
+
+    client: int
+    time: int
+    returns: bool
 
 
 @dataclass
@@ -69,11 +80,20 @@ class Plan:
     rebind_every: int = 0
     jumps: tuple[int, ...] = ()
     restarts: tuple[int, ...] = ()
+    deaths: tuple[Death, ...] = ()
+    traitor: Breach | None = None
+    takes_wholes: bool = False
     meddle_every: int = 0
+    strangers_every: int = 0
     diverts: bool = False
     races: bool = False
     limit: int = 3600 * SECOND
     traits: tuple[str, ...] = ()
+
+    @property
+    def has_deaths(self) -> bool:
+        """Whether somebody's sessions end otherwise than by a word."""
+        return bool(self.restarts or self.deaths)
 
     def both_ways(self, change: Callable[[LinkSettings], LinkSettings]) -> None:
         """Change every link."""
@@ -170,6 +190,25 @@ def _pauses(plan: Plan, random: Random) -> None:
         client.pause = int(random.uniform(0.01, 5) * SECOND / max(1, len(client.requests)))
 
 
+def _rests(plan: Plan, random: Random) -> None:
+    # A session lives through a pause longer than its idle limit, by keep-alive alone.
+    idle = random.uniform(12, 20)
+    plan.settings |= {"idle_timeout": idle, "keep_alive": idle / 4}
+    for client in plan.clients:
+        client.pause = int(1.5 * idle * SECOND)
+        client.requests = (client.requests or (Request(7, 100, 100),))[:2]
+
+
+def _mail(plan: Plan, random: Random) -> None:
+    for client in plan.clients:
+        size, every = random.randint(0, 1100), int(10 ** random.uniform(3, 6))
+        client.mail = Mail(size, every, random.randint(1, 300))
+
+
+def _wholes(plan: Plan, _random: Random) -> None:
+    plan.takes_wholes = True
+
+
 def _impatience(plan: Plan, random: Random) -> None:
     for client in plan.clients:
         client.requests = tuple(
@@ -249,6 +288,22 @@ def _meddler(plan: Plan, random: Random) -> None:
     plan.meddle_every = int(10 ** random.uniform(3, 5.5))
 
 
+def _marks(plan: Plan, random: Random) -> None:
+    def marked(link: LinkSettings) -> LinkSettings:
+        if random.random() < 0.2:
+            return replace(link, bleaches=True)
+        if link.rate and random.random() < 0.6:
+            return replace(link, marks_above=int(link.queue * random.uniform(0.1, 0.6)))
+        return replace(link, marks=10 ** random.uniform(-3, -1))
+
+    for client in plan.clients:
+        client.there, client.back = marked(client.there), marked(client.back)
+
+
+def _strangers(plan: Plan, random: Random) -> None:
+    plan.strangers_every = int(10 ** random.uniform(4, 6))
+
+
 def _few_streams(plan: Plan, random: Random) -> None:
     plan.settings["max_streams"] = random.randint(1, 8)
 
@@ -303,6 +358,23 @@ def _restarts(plan: Plan, random: Random) -> None:
     )
 
 
+def _deaths(plan: Plan, random: Random) -> None:
+    # Whoever only listens learns of it when it says something.
+    plan.settings["keep_alive"] = 1.0
+    plan.deaths = tuple(
+        Death(
+            random.randrange(len(plan.clients)),
+            int(random.uniform(0.01, 3) * SECOND),
+            random.random() < 0.7,
+        )
+        for _ in range(random.randint(1, 3))
+    )
+
+
+def _traitor(plan: Plan, random: Random) -> None:
+    plan.traitor = random.choice(BREACHES)
+
+
 def _diverter(plan: Plan, random: Random) -> None:
     plan.diverts = True
 
@@ -339,6 +411,9 @@ TRAITS: tuple[Trait, ...] = (
     Trait("slow reader", 0.15, _slow_reader),
     Trait("impatience", 0.15, _impatience, needs="stream reset"),
     Trait("pauses", 0.1, _pauses),
+    Trait("rests", 0.05, _rests),
+    Trait("mail", 0.2, _mail),
+    Trait("wholes", 0.2, _wholes),
     Trait("loss", 0.5, _loss),
     Trait("bursts", 0.15, _bursts),
     Trait("jitter", 0.3, _jitter),
@@ -347,6 +422,7 @@ TRAITS: tuple[Trait, ...] = (
     Trait("corrupt", 0.3, _corrupt),
     Trait("bottleneck", 0.35, _bottleneck),
     Trait("blackout", 0.1, _blackout),
+    Trait("marks", 0.3, _marks),
     Trait("small mtu", 0.15, _small_mtu, needs="mtu search"),
     Trait("large mtu", 0.2, _large_mtu),
     Trait("mtu changes", 0.15, _mtu_changes, needs="mtu search"),
@@ -356,11 +432,14 @@ TRAITS: tuple[Trait, ...] = (
     Trait("little memory", 0.1, _little_memory),
     Trait("aegis", 0.3, _aegis, needs="aegis"),
     Trait("meddler", 0.2, _meddler),
+    Trait("strangers", 0.2, _strangers),
     Trait("wrap", 0.2, _wrap, needs="wrap"),
     Trait("long way", 0.05, _long_way, needs="long paths"),
     Trait("long blackout", 0.05, _long_blackout, needs="blackout recovery"),
     Trait("moving", 0.1, _moving, needs="migration"),
     Trait("restarts", 0.1, _restarts, needs="stateless reset"),
+    Trait("deaths", 0.1, _deaths),
+    Trait("traitor", 0.2, _traitor),
     Trait("diverter", 0.5, _diverter, needs="migration"),
     Trait("racer", 0.5, _racer, needs="raced handshake"),
     Trait("rekeys", 0.15, _rekeys, needs="rekey"),

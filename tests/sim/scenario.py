@@ -7,12 +7,20 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 
+from nacl.bindings import crypto_sign_ed25519_sk_to_curve25519, crypto_sign_seed_keypair
+
 from repram.proto.connection import ETHERNET, Cause, Core, Secret, Settings
 from repram.proto.primitives import Pattern
 from tests.sim.apps import Client, Server, describe
+from tests.sim.marked import MarkedCore, Nobody
 from tests.sim.meddler import Meddler
-from tests.sim.plan import SECOND, ClientPlan, Plan, draw
+from tests.sim.plan import SECOND, ClientPlan, Death, Plan, draw
+from tests.sim.strangers import Strangers
+from tests.sim.traitor import Breach, Traitor
+from tests.sim.witness import Secrets, Witness
 from tests.sim.world import Host, World
+
+PATIENCE_OF_A_TRAITOR = 3000
 
 #: Counters that say how much is held now; they must come back to zero.
 HELD = ("sessions", "streams", "arena_used")
@@ -45,12 +53,14 @@ class Scenario:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.world = World(plan.seed)
-        self.cores: list[Core] = []
+        self.cores: dict[int, Core] = {}  # of each host that has one
         self.past: Counter[str] = Counter()
         random = self.world.random("secrets")
         self.invite = Secret(random.randbytes(8), random.randbytes(32))
         self.network = Secret(bytes(8), random.randbytes(32))  # XXpsk3 has no place for an id
         self.reset_key = random.randbytes(32)
+        self.identity = self.world.random("identity of the server").randbytes(32)
+        self.witness = self._witness()
         host = self._host(self._server_core(life=0), ("10.0.0.1", 7433), listens=True)
         self.server = Server(self.world, host, plan.appetite)
         for life, time in enumerate(plan.restarts, start=1):
@@ -58,6 +68,20 @@ class Scenario:
         self.clients = [
             self._client(number, wanted) for number, wanted in enumerate(plan.clients, start=1)
         ]
+        self.traitor: Traitor | None = None
+        if plan.traitor:
+            self._await_betrayal(plan.traitor)
+        for life, death in enumerate(plan.deaths, start=1):
+            client = self.clients[death.client]
+            self.world.at(death.time, partial(self._die, client, death, life), client.host)
+
+    def _witness(self) -> Witness:
+        public, private = crypto_sign_seed_keypair(self.identity)
+        psks = {secret.id: secret.secret for secret in (self.invite, self.network)}
+        static = crypto_sign_ed25519_sk_to_curve25519(private)
+        secrets = Secrets(public, static, psks, self.reset_key)
+        self.world.witness = Witness(self.world, Settings(**self.plan.settings), secrets)
+        return self.world.witness
 
     def _clock(self, number: int) -> int:
         clocks = self.plan.clocks
@@ -65,10 +89,12 @@ class Scenario:
 
     def _server_core(self, *, life: int) -> Core:
         """The server's core, new in each of its lives; what a disk would keep stays the same."""
+        seed = self.world.random(f"server, life {life}").randbytes(32)
+        self.witness.begins(seed)
         core = Core(
             now=self.world.now + self._clock(0),
-            seed=self.world.random(f"server, life {life}").randbytes(32),
-            identity=self.world.random("identity of the server").randbytes(32),
+            seed=seed,
+            identity=self.identity,
             listen=True,
             settings=Settings(
                 patterns=tuple(Pattern),
@@ -79,22 +105,24 @@ class Scenario:
         )
         core.add_secret(self.invite)
         core.add_secret(self.network)
-        self.cores[:1] = [core]
+        self.cores[0] = core
         return core
 
-    def _client_core(self, number: int) -> Core:
-        core = Core(
-            now=self._clock(number),
-            seed=self.world.random(f"client {number}").randbytes(32),
+    def _client_core(self, number: int, *, clock: int, life: int = 0) -> Core:
+        return Core(
+            now=self.world.now + clock,
+            seed=self.world.random(f"client {number}, life {life}").randbytes(32),
             identity=self.world.random(f"identity of client {number}").randbytes(32),
-            settings=Settings(**self.plan.settings),
+            settings=Settings(
+                reset_key=self.world.random(f"reset key of client {number}").randbytes(32),
+                first_session=life << 16,
+                **self.plan.settings,
+            ),
         )
-        self.cores.append(core)
-        return core
 
     def _host(self, core: Core, address: tuple[str, int], *, listens: bool = False) -> Host:
         return self.world.add(
-            core,
+            MarkedCore(core, takes_wholes=self.plan.takes_wholes),
             address,
             clock=self._clock(len(self.cores) - 1),
             listens=listens,
@@ -103,7 +131,8 @@ class Scenario:
         )
 
     def _client(self, number: int, wanted: ClientPlan) -> Client:
-        core = self._client_core(number)
+        core = self._client_core(number, clock=self._clock(number))
+        self.cores[number] = core
         host = self._host(core, (f"10.0.1.{number}", 1024))
         self.world.join(host, self.server.host, wanted.there, wanted.back)
         client = Client(
@@ -115,7 +144,8 @@ class Scenario:
             pause=wanted.pause,
             code=wanted.code,
             appetite=wanted.appetite,
-            persists=bool(self.plan.restarts),
+            mail=wanted.mail,
+            persists=self.plan.has_deaths,
         )
         key, pattern = self.cores[0].key, wanted.pattern
         secret = self.network if pattern is Pattern.XXPSK3 else self.invite
@@ -132,10 +162,53 @@ class Scenario:
         if self._all_done():
             return
         before = self.cores[0]
-        self.past.update({k: v for k, v in before.counters().items() if k not in HELD})
-        before.close()
+        self._bury(self.server.host, before)
+        self.witness.died(self.server.host)
         self.server.forget()
-        self.world.replace_core(self.server.host, self._server_core(life=life))
+        core = self._server_core(life=life)
+        self.world.replace_core(
+            self.server.host, MarkedCore(core, takes_wholes=self.plan.takes_wholes)
+        )
+
+    def _die(self, client: Client, death: Death, life: int) -> None:
+        """A client's process dies without a word, and starts anew; or its machine is gone for good."""
+        host = client.host
+        if client.is_done:
+            return
+        self._bury(host, self.cores.pop(host.index))
+        self.witness.died(host)
+        if not death.returns:
+            self.world.replace_core(host, Nobody())
+            client.vanish()
+            return
+        core = self._client_core(host.index, clock=host.clock, life=life)
+        self.cores[host.index] = core
+        self.world.replace_core(host, MarkedCore(core, takes_wholes=self.plan.takes_wholes))
+        client.reborn(core)
+
+    def _await_betrayal(self, breach: Breach) -> None:
+        client = self.clients[-1]
+        again = self.world.now + PATIENCE_OF_A_TRAITOR
+        self.world.at(again, partial(self._betray, client, breach), client.host)
+
+    def _betray(self, client: Client, breach: Breach) -> None:
+        """Whoever sits on a client's host now has its keys, and other manners."""
+        side = self.witness.caller(client.host)
+        if client.is_done:
+            return
+        if not side or not client.is_connected:
+            self._await_betrayal(breach)
+            return
+        self._bury(client.host, self.cores.pop(client.host.index))
+        client.vanish()
+        self.traitor = Traitor(self.world, client.host, side, breach)
+        self.world.replace_core(client.host, self.traitor)
+
+    def _bury(self, host: Host, core: Core) -> None:
+        counters = core.counters()
+        self.past.update({k: v for k, v in counters.items() if k not in HELD})
+        self.witness.judge_drops(host, counters)
+        core.close()
 
     def _all_done(self) -> bool:
         return all(client.is_done for client in self.clients)
@@ -169,14 +242,14 @@ class Scenario:
             self.counters(),
             self.world.now / SECOND,
         )
-        for core in self.cores:
+        for core in self.cores.values():
             core.close()
         return result
 
     def counters(self) -> Counter[str]:
         """What happened on all hosts and links together."""
         total = self.world.counters() + self.past
-        for core in self.cores:
+        for core in self.cores.values():
             total.update(core.counters())
         return total
 
@@ -189,6 +262,10 @@ class Scenario:
                 may_divert=self._may_be_diverted,
                 finished=self._all_done,
             ).begin(self.server.host)
+        if self.plan.strangers_every:
+            Strangers(self.world, self.witness, self.plan.strangers_every, self._all_done).begin(
+                self.server.host
+            )
         if not self.world.run(limit, self._all_done):
             late = [client.host.index for client in self.clients if not client.is_done]
             raise ScenarioError(f"clients {late} were not done by {self.world.now / SECOND} s")
@@ -197,23 +274,37 @@ class Scenario:
 
     def _judge(self) -> None:
         for client in self.clients:
+            if client.has_vanished:
+                continue
             if not client.end or (client.end.cause, client.end.code) != (Cause.US, client.code):
                 how = describe(client.end) if client.end else "never"
                 raise ScenarioError(f"client {client.host.index} ended {how}")
         # Who missed the CLOSE learns by silence, or asks on and is told that nobody is there.
-        expected = {(Cause.PEER, client.code) for client in self.clients}
-        expected |= {(Cause.IDLE, 0), (Cause.RESET, 0)}
+        expected = {(Cause.PEER, each.code, f"done {each.code}") for each in self.clients}
+        expected |= {(Cause.IDLE, 0, ""), (Cause.RESET, 0, "")}
+        if self.traitor:
+            if why := self.traitor.verdict():
+                raise ScenarioError(why)
+            ends = [(end.cause, end.code, end.reason) for end in self.server.ended]
+            expected |= {
+                (Cause.PROTOCOL, code, reason)
+                for cause, code, reason in ends
+                if (cause, code) == (Cause.PROTOCOL, self.traitor.code)
+            }
         for end in self.server.ended:
-            if (end.cause, end.code) not in expected:
+            if (end.cause, end.code, end.reason) not in expected:
                 raise ScenarioError(f"the server saw the end {describe(end)}")
         self._judge_counts()
-        for number, core in enumerate(self.cores):
+        self.witness.over()
+        for number, core in self.cores.items():
+            self.witness.judge_drops(self.world.hosts[number], core.counters())
             held = {name: core.counters()[name] for name in HELD if core.counters()[name]}
             if held:
                 raise ScenarioError(f"host {number} still holds {held}")
 
     def _judge_counts(self) -> None:
-        asked = sum(len(client.requests) for client in self.plan.clients)
+        there = zip(self.plan.clients, self.clients, strict=True)
+        asked = sum(len(plan.requests) for plan, client in there if not client.has_vanished)
         abandoned = self.world.counts["app_abandoned"]  # the CLOSE may overtake the last of them
         answered = self.server.answered
         if answered < asked - abandoned:
@@ -223,7 +314,7 @@ class Scenario:
         accepted, ended = self.server.accepted, len(self.server.ended)
         if accepted != ended:
             raise ScenarioError(f"the server accepted {accepted}, but saw the end of {ended}")
-        if self.plan.restarts:
+        if self.plan.has_deaths or self.traitor:
             return  # what was answered in an earlier life may have been asked again
         if answered > asked or not fewest <= accepted <= len(self.clients):
             raise ScenarioError(

@@ -14,7 +14,8 @@ from tests.sim.link import LinkSettings
 from tests.sim.world import Host, World
 
 if TYPE_CHECKING:
-    from repram.proto.connection import Address, Event
+    from repram.proto.connection import Address, Connection, Event, Whole
+    from tests.sim.marked import Marked
 
 ONE: Address = ("10.0.0.1", 1)
 OTHER: Address = ("10.0.0.2", 2)
@@ -32,12 +33,12 @@ class Postbox:
         self.woken: list[int] = []
         self.stuck = False
 
-    def receive(self, datagrams: Iterable[tuple[bytes, Address]], now: int) -> None:
-        self.heard += [(now, datagram, source) for datagram, source in datagrams]
+    def receive(self, datagrams: Iterable[Marked], now: int) -> None:
+        self.heard += [(now, datagram, source) for datagram, source, _ in datagrams]
 
-    def transmit(self, now: int) -> list[tuple[bytes, Address]]:
+    def transmit(self, now: int) -> list[Marked]:
         batch, self.outgoing = self.outgoing, []
-        return batch
+        return [(datagram, target, 0) for datagram, target in batch]
 
     def deadline(self) -> int | None:
         return self.alarm
@@ -48,6 +49,9 @@ class Postbox:
             self.alarm = None
 
     def events(self) -> list[Event]:
+        return []
+
+    def wholes(self) -> list[tuple[Connection, Whole]]:
         return []
 
 

@@ -10,30 +10,43 @@ from random import Random
 from struct import Struct
 from typing import TYPE_CHECKING, Protocol
 
+from repram.proto.connection import EventKind
 from tests.sim.invariants import InvariantError, WireChecker
 from tests.sim.link import Fate, Link, LinkSettings
 
 if TYPE_CHECKING:
-    from repram.proto.connection import Address, Event
+    from repram.proto.connection import Address, Connection, Event, Whole
+    from tests.sim.marked import Marked
+    from tests.sim.witness import Witness
 
 RECORD = Struct(">QHHBI")
 SPIN_LIMIT = 10_000
+STANDS = (EventKind.CONNECTED, EventKind.ACCEPTED)
 
 
 class Sans(Protocol):
     """What a host asks of its core."""
 
-    def receive(self, datagrams: Iterable[tuple[bytes, Address]], now: int) -> None: ...
-    def transmit(self, now: int) -> list[tuple[bytes, Address]]: ...
+    def receive(self, datagrams: Iterable[Marked], now: int) -> None: ...
+    def transmit(self, now: int) -> list[Marked]: ...
     def deadline(self) -> int | None: ...
     def handle_timeout(self, now: int) -> None: ...
     def events(self) -> list[Event]: ...
+    def wholes(self) -> list[tuple[Connection, Whole]]: ...
 
 
 class App(Protocol):
     """What lives on a host: told of each event, it opens, reads, writes and closes."""
 
     def handle(self, event: Event) -> None: ...
+    def take(self, connection: Connection, whole: Whole) -> None: ...
+
+
+class Offer(Protocol):
+    """What an application has given its core to send on a stream."""
+
+    priority: int
+    written: int
 
 
 class Host:
@@ -58,7 +71,10 @@ class Host:
         self.largest = largest
         self.tick = tick
         self.app: App | None = None
-        self.inbox: dict[int, list[tuple[bytes, Address]]] = {}
+        self.offers: dict[
+            int, Offer
+        ] = {}  # what is to be sent on the streams that its client opened
+        self.inbox: dict[int, list[Marked]] = {}
         self.armed: int | None = None
         self.last_wake = -1
         self.wakes_at_once = 0
@@ -73,7 +89,9 @@ class World:
         self.hosts: list[Host] = []
         self.counts: Counter[str] = Counter()
         self.checker = WireChecker()
+        self.datagrams: dict[bytes, bool] = {}  # that applications have sent; has it been heard?
         self.overheard: Callable[[Host, bytes, Address], None] | None = None
+        self.witness: Witness | None = None
         self._links: dict[tuple[int, int], Link] = {}
         self._owners: dict[Address, Host] = {}
         self._heap: list[tuple[int, int, Callable[[Host], None], Host]] = []
@@ -116,9 +134,18 @@ class World:
             name = f"{self.seed}/link {source.index}-{target.index}"
             self._links[source.index, target.index] = Link(settings, name)
 
+    def owner(self, address: Address) -> Host | None:
+        """Whose address it is, or was."""
+        return self._owners.get(address)
+
     def link(self, source: Host, target: Host) -> Link:
         """The link that carries from source to target."""
         return self._links[source.index, target.index]
+
+    def round_trip(self, one: Host, other: Host) -> int:
+        """The least time that there and back can take."""
+        there, back = self.link(one, other), self.link(other, one)
+        return there.settings.delay + back.settings.delay
 
     # ---- what happens to hosts ----
 
@@ -158,7 +185,7 @@ class World:
         """Someone sends a host a datagram in anybody's name; a genuine one is only a copy."""
         self.counts["world_injected"] += 1
         self._record(self.now, target.index, target.index, Fate.DELIVERED, datagram)
-        self._deliver(target, self.now, datagram, source, genuine=genuine)
+        self._deliver(target, self.now, (datagram, source, 0), genuine=genuine)
 
     # ---- running ----
 
@@ -175,16 +202,25 @@ class World:
         """The host handles its events, sends what its core has to send, and sets its timer."""
         core, now = host.core, self.now + host.clock
         while True:
+            wholes = core.wholes()
+            for connection, whole in wholes:
+                self.note(f"{host.index} whole {whole.stream} {len(whole.data)}")
+                if host.app:
+                    host.app.take(connection, whole)
             events = core.events()
             for event in events:
                 self.note(f"{host.index} {event.kind} {event.stream} {event.code} {event.reason}")
+                if self.witness and event.kind in STANDS:
+                    self.witness.stands(host, event.connection)
                 if host.app:
                     host.app.handle(event)
             batch = core.transmit(now)
             if batch:
                 self._send(host, batch)
-            elif not events:
+            elif not events and not wholes:
                 break
+        if self.witness:
+            self.witness.turned(host)
         self._arm(host)
 
     def note(self, what: str) -> None:
@@ -210,49 +246,53 @@ class World:
         self._order += 1
         heappush(self._heap, (time, self._order, action, host))
 
-    def _send(self, host: Host, batch: list[tuple[bytes, Address]]) -> None:
+    def _send(self, host: Host, batch: list[Marked]) -> None:
         now, index, source = self.now, host.index, host.address
-        for datagram, address in batch:
+        for datagram, address, ecn in batch:
             target = self._owners.get(address)
             peer = target.index if target else 0xFFFF
             self.checker.emitted(index, peer, datagram, host.largest)
             if host.listens:
                 self.checker.answered(index, address, len(datagram))
+            if self.witness:
+                self.witness.emitted(host, datagram, address, ecn)
             if target is None or target.address != address:
                 self.counts["world_unrouted"] += 1
                 self._record(now, index, peer, Fate.UNROUTED, datagram)
                 continue
             if self.overheard:
                 self.overheard(target, datagram, source)
-            fate, arrivals = self._links[index, peer].carry(now, datagram)
+            link = self._links[index, peer]
+            fate, arrivals = link.carry(now, datagram)
             if not arrivals:
                 self._record(now, index, peer, fate, datagram)
             for arrival, copy in arrivals:
                 self._record(arrival, index, peer, fate, copy)
-                self._deliver(target, arrival, copy, source, genuine=copy is datagram)
+                came = (copy, source, link.mark(now, ecn))
+                self._deliver(target, arrival, came, genuine=copy is datagram)
 
     def _record(self, time: int, source: int, target: int, fate: Fate, datagram: bytes) -> None:
         self._trace.update(RECORD.pack(time, source, target, fate, len(datagram)) + datagram)
 
-    def _deliver(
-        self, target: Host, arrival: int, datagram: bytes, source: Address, genuine: bool
-    ) -> None:
+    def _deliver(self, target: Host, arrival: int, came: Marked, *, genuine: bool) -> None:
         if target.listens:
             # Counted when it is sent, a little early: that can only make the check laxer.
-            self.checker.heard(target.index, source, datagram, genuine)
+            self.checker.heard(target.index, came[1], came[0], genuine)
         arrival += -arrival % target.tick
         waiting = target.inbox.get(arrival)
         if waiting is None:
-            target.inbox[arrival] = [(datagram, source)]
+            target.inbox[arrival] = [came]
             self._push(arrival, self._arrive, target)
         else:
-            waiting.append((datagram, source))
+            waiting.append(came)
 
     def _arrive(self, host: Host) -> None:
-        batch = host.inbox.pop(self.now)
-        for datagram, _ in batch:
+        came = host.inbox.pop(self.now)
+        for datagram, source, ecn in came:
             self.checker.arrived(host.index, datagram)
-        host.core.receive(batch, self.now + host.clock)
+            if self.witness:
+                self.witness.arrived(host, datagram, source, ecn)
+        host.core.receive(came, self.now + host.clock)
         self.turn(host)
 
     def _arm(self, host: Host) -> None:
