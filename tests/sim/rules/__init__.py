@@ -1,4 +1,4 @@
-"""What docs/protocol.md says of a session's sides, a rule a class; the witness holds each packet against all."""
+"""What docs/protocol.md says of a session, a rule a class; the witness holds each packet against all."""
 
 from __future__ import annotations
 
