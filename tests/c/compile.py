@@ -48,9 +48,11 @@ class Compiler:
 
 
 def programs(compiler: Compiler, sources: Sequence[Path]) -> list[Path]:
-    """Each source as a program of its own, linked with all of csrc and the C tests' own parts."""
+    """Each source as a program of its own, linked with all of csrc and the tests' own parts."""
     compiler.folder.mkdir(parents=True, exist_ok=True)
-    parts = [path for path in sorted(TESTS.glob("*.c")) if not path.name.startswith("test_")]
+    folders = {TESTS, *(source.parent for source in sources)}
+    written = sorted(path for folder in folders for path in folder.glob("*.c"))
+    parts = [path for path in written if not path.name.startswith(("test_", "fuzz_"))]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(compiler.object, [*sorted((ROOT / "csrc").glob("*.c")), *parts]))
         return list(pool.map(lambda source: compiler.program(source, objects), sources))

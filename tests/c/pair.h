@@ -8,7 +8,7 @@
 #include "rp_api.h"
 
 enum { CLIENT, SERVER };
-enum { PAIR_LINE = 512, PAIR_DATAGRAM = 1500, PAIR_EVENTS = 256, PAIR_SECOND = 1000000 };
+enum { PAIR_LINE = 512, PAIR_DATAGRAM = 1500, PAIR_EVENTS = 256, PAIR_SAID = 1100, PAIR_SECOND = 1000000 };
 
 typedef struct {
     uint64_t due;
@@ -23,7 +23,7 @@ typedef struct pair pair;
 struct pair {
     const rp_sodium *sodium;
     rp_config config[2];
-    rp_core *core[2], *fresh[2]; /* fresh: as they were when they were new */
+    rp_core *core[2];
     rp_address address[2];
     int64_t handle[2]; /* of the session between them; 0 = none */
     uint64_t now, delay;
@@ -52,12 +52,13 @@ void pair_open(pair *p); /* and both have established the session */
 
 /* Ends whatever sessions there are, and checks that neither core has kept anything. */
 void pair_settle(pair *p);
-/* Makes a settled pair what it was when it started, random numbers and all: far cheaper than new cores. */
-void pair_rewind(pair *p);
 
 /* Everything that a core has to send now goes onto the line. */
 void pair_send(pair *p, int from);
+pair_datagram *pair_waiting(pair *p, int to, int place);
 void pair_deliver(pair *p, int to, int place);
+/* Those in front that are of one size, in one buffer as UDP_GRO does it; the last may be shorter. */
+void pair_deliver_run(pair *p, int to);
 void pair_discard(pair *p, int to, int place);
 /* Bytes from nowhere, as if they had come from the other side. */
 void pair_inject(pair *p, int to, const rp_address *from, const uint8_t *data, size_t size);
@@ -77,7 +78,8 @@ uint64_t pair_refused(const pair *p, int side);
 
 /* A table whose sealing can be bent: while `pair_says` holds a text, that is what packets carry. */
 const rp_sodium *pair_sodium(const rp_sodium *sodium);
-/* One authentic packet with these frames, and padding behind them, stands on the line afterwards. */
-bool pair_say(pair *p, int from, const uint8_t *frames, size_t size); /* false: no session */
+/* One authentic packet with these frames, at most PAIR_SAID bytes, and a little padding behind them stands
+ * on the line afterwards; false when there is no session. */
+bool pair_say(pair *p, int from, const uint8_t *frames, size_t size);
 
 #endif

@@ -1,12 +1,15 @@
 /* Two cores and a line between them: the input says what applications do, which datagrams arrive and
  * when, which are lost, doubled, bent or come again. Whatever happens, what is read is what was
- * written; afterwards, when the line is good, everything arrives; and in the end nothing is kept. */
+ * written; afterwards, when the line is good, everything arrives; and in the end nothing is kept.
+ * When a session is over another may follow, while the first one's datagrams still come. */
 #include "check.h"
+#include "core.h"
 #include "flow.h"
 #include "input.h"
+#include "snapshot.h"
 #include "sodium_table.h"
 
-enum { KINDS = 4, STREAMS = 24, OLD = 16, MOST_OPERATIONS = 150, MOST_WRITTEN = 60000 };
+enum { KINDS = 4, STREAMS = 24, OLD = 16, MOST_OPERATIONS = 60, MOST_WRITTEN = 60000 };
 
 /* ---- what is known of a stream, by side ---- */
 
@@ -17,10 +20,12 @@ typedef struct {
 } stream;
 
 static pair pairs[KINDS], *p;
+static snapshot fresh[KINDS], opened[KINDS]; /* before and after the handshake */
 static stream streams[STREAMS];
 static int stream_count;
-static uint64_t opened[2]; /* by each side: the next one's id follows from it */
+static uint64_t opened_by[2]; /* by each side: the next one's id follows from it */
 static bool closed;
+static int64_t partner; /* the server's session with the client's present one */
 static pair_datagram old[2][OLD];
 static int old_count[2];
 static uint64_t heard[2]; /* when something last arrived there */
@@ -43,6 +48,7 @@ static void narrow(rp_config *client, rp_config *server) {
     client->session_window = server->session_window = 32768;
     client->first_packet = server->first_packet = ((uint64_t)1 << 32) - 20;
     client->rekey_packets = server->rekey_packets = 7;
+    client->suites = server->suites = RP_SUITE_XCHACHA20 | RP_SUITE_AEGIS256;
 }
 
 static void restless(rp_config *client, rp_config *server) {
@@ -51,31 +57,35 @@ static void restless(rp_config *client, rp_config *server) {
     client->rekey_time = server->rekey_time = PAIR_SECOND / 2;
     client->ratchet_time = server->ratchet_time = PAIR_SECOND;
     client->ecn = server->ecn = 1;
+    client->controller = server->controller = RP_CC_BBR;
 }
 
 static void wary(rp_config *client, rp_config *server) {
     roomy(client, server);
     client->max_streams = server->max_streams = 24;
+    client->controller = RP_CC_BBR;
+    client->suites = server->suites = RP_SUITE_XCHACHA20 | RP_SUITE_AEGIS256;
     server->cookie_after = 0;
 }
 
-static pair *pair_of(uint8_t kind) {
+static void start(int kind) {
     static void (*const settings[KINDS])(rp_config *, rp_config *) = {roomy, narrow, restless, wary};
-    pair *chosen = &pairs[kind % KINDS];
-    if (!chosen->sodium) pair_start(chosen, sodium_table_of_straw(), settings[kind % KINDS]);
-    return chosen;
+    pair_start(&pairs[kind], sodium_table_of_straw(), settings[kind]);
+    snapshot_keep(&fresh[kind], &pairs[kind]);
+    pair_open(&pairs[kind]);
+    snapshot_keep(&opened[kind], &pairs[kind]);
 }
 
 /* ---- applications ---- */
 
-static uint64_t next_id(int side) { return 2 * opened[side] + (side == CLIENT ? 0 : 1); }
+static uint64_t next_id(int side) { return 2 * opened_by[side] + (side == CLIENT ? 0 : 1); }
 
 static void open_stream(int side) {
     if (stream_count == STREAMS) return;
     int64_t id = rp_stream_open(p->core[side], p->handle[side], stream_count % RP_PRIORITIES);
     if (id < 0) return;
     CHECK_EQUAL(id, next_id(side));
-    opened[side]++;
+    opened_by[side]++;
     streams[stream_count++] = (stream){.id = (uint64_t)id};
 }
 
@@ -87,7 +97,7 @@ static void send_short(int side, size_t size) {
     int64_t id = rp_stream_send(p->core[side], p->handle[side], stream_count % RP_PRIORITIES, bytes, size);
     if (id < 0) return;
     CHECK_EQUAL(id, next_id(side));
-    opened[side]++;
+    opened_by[side]++;
     stream *s = &streams[stream_count++];
     *s = (stream){.id = (uint64_t)id};
     s->written[side] = size;
@@ -106,6 +116,7 @@ static void take_whole(int side, size_t limit) {
     rp_whole whole[3];
     int count = rp_core_take_whole(p->core[side], whole, 3, buffer, sizeof buffer, limit % 6000);
     for (int i = 0; i < count; i++) {
+        if (whole[i].connection != p->handle[side]) continue;
         stream *s = find(whole[i].stream);
         CHECK(whole[i].size <= limit % 6000 && whole[i].offset + whole[i].size <= sizeof buffer);
         CHECK(!s->stopped[side] && !s->finished[side]);
@@ -145,10 +156,15 @@ static void stop(int side, stream *s) {
     if (rp_stream_stop(p->core[side], p->handle[side], s->id, 6) == 0) s->stopped[side] = true;
 }
 
-static void use_datagrams(int side, size_t size) {
+/* Many small ones, each in a packet of its own, make long records of what is in flight. */
+static void use_datagrams(int side, size_t size, size_t count) {
     uint8_t bytes[1200] = {0};
-    rp_datagram_send(p->core[side], p->handle[side], bytes, size % sizeof bytes);
-    rp_datagram_read(p->core[side], p->handle[side], bytes, size % sizeof bytes);
+    size = size % sizeof bytes / count;
+    for (size_t i = 0; i < count; i++) {
+        rp_datagram_send(p->core[side], p->handle[side], bytes, size);
+        pair_send(p, side);
+    }
+    rp_datagram_read(p->core[side], p->handle[side], bytes, size);
 }
 
 static void look_around(int side) {
@@ -161,11 +177,51 @@ static void look_around(int side) {
     CHECK(pair_counters(p, side).protocol_errors == 0);
 }
 
+/* ---- sessions ---- */
+
+static void begin_session(void) {
+    opened_by[CLIENT] = opened_by[SERVER] = 0;
+    stream_count = 0;
+    heard[CLIENT] = heard[SERVER] = p->now;
+    closed = false;
+}
+
+static bool belong_together(int64_t client, int64_t server) {
+    const rp_conn *c = rp_core_find_conn(p->core[CLIENT], client);
+    const rp_conn *s = rp_core_find_conn(p->core[SERVER], server);
+    return c && s && s->remote_session == c->local_session;
+}
+
 static void hear(pair *pair, int side, const rp_event *event) {
+    if (event->kind == RP_EVENT_ACCEPTED) {
+        if (belong_together(pair->handle[CLIENT], event->connection)) partner = event->connection;
+        pair->handle[SERVER] = partner;
+    }
     if (event->kind == RP_EVENT_CLOSED && event->connection == pair->handle[side]) {
         CHECK(event->cause != RP_CLOSED_PROTOCOL);
         closed = true;
     }
+}
+
+static void choose_pair(int kind, bool called) {
+    p = &pairs[kind];
+    if (!p->sodium) start(kind);
+    snapshot_rewind(called ? &fresh[kind] : &opened[kind], p);
+    p->address[CLIENT].port = 7000;
+    p->work = hear;
+    partner = p->handle[SERVER];
+    begin_session();
+    if (called) pair_call(p);
+}
+
+/* The client calls once more; the server learns of it when it may. */
+static void call_again(void) {
+    rp_target target = pair_target(p);
+    int64_t handle = closed ? rp_core_connect(p->core[CLIENT], &target, p->now) : -1;
+    if (handle < 0) return;
+    p->handle[CLIENT] = handle;
+    p->handle[SERVER] = partner = 0;
+    begin_session();
 }
 
 /* ---- the line ---- */
@@ -175,14 +231,18 @@ static void keep_old(int to, const pair_datagram *d) { old[to][old_count[to]++ %
 static void deliver(int to, uint8_t which) {
     if (!p->waiting[to]) return;
     int place = which % p->waiting[to];
-    keep_old(to, &p->slots[to][p->line[to][place]]);
+    keep_old(to, pair_waiting(p, to, place));
     pair_deliver(p, to, place);
     heard[to] = p->now;
 }
 
 static void deliver_all(void) {
-    for (int to = 0; to < 2; to++)
-        while (p->waiting[to]) deliver(to, 0);
+    for (int to = 0; to < 2; to++) {
+        if (!p->waiting[to]) continue;
+        for (int place = 0; place < p->waiting[to]; place++) keep_old(to, pair_waiting(p, to, place));
+        while (p->waiting[to]) pair_deliver_run(p, to);
+        heard[to] = p->now;
+    }
 }
 
 static void lose(int to, uint8_t which) {
@@ -200,7 +260,7 @@ static void again(int to, uint8_t which) {
 static void bend(int to, uint8_t which, uint16_t at, bool forge) {
     uint8_t bent[PAIR_DATAGRAM];
     if (!p->waiting[to]) return;
-    const pair_datagram *d = &p->slots[to][p->line[to][which % p->waiting[to]]];
+    const pair_datagram *d = pair_waiting(p, to, which % p->waiting[to]);
     memcpy(bent, d->data, d->size);
     bent[at / 8 % d->size] ^= (uint8_t)(1 << at % 8);
     if (forge) {
@@ -212,7 +272,7 @@ static void bend(int to, uint8_t which, uint16_t at, bool forge) {
 }
 
 static void mark(int to, uint8_t which) {
-    if (p->waiting[to]) p->slots[to][p->line[to][which % p->waiting[to]]].ecn |= 3;
+    if (p->waiting[to]) pair_waiting(p, to, which % p->waiting[to])->ecn |= 3;
 }
 
 static void move(uint8_t where) { p->address[CLIENT].port = (uint16_t)(7000 + where % 4); }
@@ -223,11 +283,11 @@ static void move(uint8_t where) { p->address[CLIENT].port = (uint16_t)(7000 + wh
 static void settle_now(void) {
     for (int side = 0; side < 2; side++) {
         int rounds = 0;
-        do {
+        while (rp_core_deadline(p->core[side]) <= p->now) {
             rp_core_timeout(p->core[side], p->now);
             pair_send(p, side);
             CHECK(++rounds < 20);
-        } while (rp_core_deadline(p->core[side]) <= p->now);
+        }
     }
 }
 
@@ -248,13 +308,16 @@ static void until_next_deadline(void) {
 
 /* ---- one operation ---- */
 
+/* Up to 8,191, but as often below 16: what many bytes can show, few mostly can, and in less time. */
+static size_t mostly_few(uint16_t number) { return (size_t)(number & 0x1fff) >> 3 * (number >> 13 & 3); }
+
 static void use_stream(uint8_t what, int side, uint8_t which, uint16_t number) {
     if (!stream_count) return;
     stream *s = &streams[which % stream_count];
     switch (what) {
     case 0:
     case 1:
-        write_some(side, s, number % 8192, number >> 15);
+        write_some(side, s, mostly_few(number), number >> 15);
         break;
     case 2:
         read_some(side, s, number);
@@ -293,10 +356,10 @@ static void use_line(uint8_t what, int side, uint8_t which, uint16_t number) {
 static void use_session(uint8_t what, int side, uint8_t which, uint16_t number) {
     switch (what) {
     case 0:
-        use_datagrams(side, number);
+        use_datagrams(side, mostly_few(number), 1 + (size_t)which % 16);
         break;
     case 4:
-        send_short(side, number);
+        send_short(side, mostly_few(number));
         break;
     case 5:
         take_whole(side, number);
@@ -310,6 +373,7 @@ static void use_session(uint8_t what, int side, uint8_t which, uint16_t number) 
     default:
         if (which == 77)
             rp_connection_close(p->core[side], p->handle[side], 1, (const uint8_t *)"end", 3, p->now);
+        if (which == 78) call_again();
     }
 }
 
@@ -379,18 +443,8 @@ static void calm(void) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     input in = {data, size};
     uint8_t kind = input_byte(&in);
-    p = pair_of(kind);
-    pair_rewind(p);
-    opened[CLIENT] = opened[SERVER] = 0;
-    stream_count = old_count[CLIENT] = old_count[SERVER] = 0;
-    heard[CLIENT] = heard[SERVER] = p->now;
-    closed = false;
-    p->work = hear;
-    p->address[CLIENT].port = 7000;
-    if (kind & 0x80)
-        pair_call(p);
-    else
-        pair_open(p);
+    choose_pair(kind % KINDS, kind & 0x80);
+    old_count[CLIENT] = old_count[SERVER] = 0;
     for (int i = 0; i < MOST_OPERATIONS && in.left; i++) {
         operate(&in);
         settle_now();

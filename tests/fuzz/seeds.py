@@ -15,6 +15,7 @@ FRAMES: Final = {
     "path": "0a01020304050607080b0102030405060708",
     "observed-datagram": "0c00000000000000000000ffff7f0000011d090d00026869",
     "ratchet": RATCHET,
+    "early-everywhere": "".join(f"20{stream:02x}01000178" for stream in range(0, 32, 2)),
     "gap-then-whole": "2000050003646566200000000548656c6c6f",
 }
 LIMITS: Final = "809c4000800800008004000040408000ffe3"
@@ -58,20 +59,57 @@ def packets() -> dict[str, bytes]:
 
 
 def handshakes() -> dict[str, bytes]:
-    """What the run is, then what it bends or says."""
+    """Which functions, then steps: what, to whom and how in one byte (see `step`), and what that takes."""
+
+    def step(what: int, to: int = 0, how: int = 0, rest: bytes = b"") -> bytes:
+        return bytes([how << 5 | what << 1 | to]) + rest
+
+    def sized(data: bytes) -> bytes:
+        return len(data).to_bytes(2, "big") + data
+
+    client, server, straw = 0, 1, b"\0"
+    call = [step(0, how=pattern) for pattern in range(4)]
+    there, back = step(2, server), step(2, client)
+    elsewhere, copy, talk = step(2, server, how=1), step(4, server), step(8)
+    quarter, minutes = step(11, rest=bytes([64])), step(9, rest=bytes([130]))
+    bends = bytes([2, 0, 60, 1, 4, 0, 7])
     token = 16 * "77"
     hello = bytes.fromhex("00" + token + LIMITS)
+    named = bytes.fromhex("02" + b"invite 1".hex() + token + LIMITS)
     welcome = bytes.fromhex("55667788010000000000499602d2" + token + LIMITS)
-    bends = {f"init-pattern-{pattern}": bytes([5, pattern, 0, 60, 1]) for pattern in range(4)}
-    answers = {f"answer-pattern-{pattern}": bytes([6, pattern]) for pattern in range(4)}
+    whole = {f"pattern-{pattern}": straw + call[pattern] + talk + quarter for pattern in range(4)}
+    real = {f"real-{pattern}": b"R" + call[pattern] + talk for pattern in range(4)}
+    bent = {
+        f"{name}-{pattern}": straw + call[pattern] + steps
+        for pattern in range(4)
+        for name, steps in {
+            "bent-init": step(6, server, how=1, rest=bends) + talk,
+            "bent-answer": there + step(6, client, rest=bends) + talk,
+            "bent-confirm": there + back + step(6, server, rest=bends) + there + quarter + talk,
+        }.items()
+    }
     return {
-        **bends,
-        **answers,
-        "anything": b"\2" + bytes(60),
-        "hello": b"\7" + hello,
-        "welcome": b"\x08" + welcome,
-        "refused": bytes([9, 0, 5, 9, 3, 0]),
-        "retry": bytes([9, 0, 0, 56, 0, 0]),
+        **whole,
+        **real,
+        **bent,
+        "cookie": straw + call[0] + there + call[1] + there + call[2] + there + talk + quarter,
+        "cookie-grown-old": straw + call[0] + minutes + call[1] + there + back + minutes + talk,
+        "too-many": straw + 4 * (step(12, rest=sized(hello)) + quarter),
+        "two-at-once": straw + call[0] + call[2] + 2 * there + 2 * back + talk + minutes,
+        "from-two-sources": straw + call[0] + copy + elsewhere + back + there + quarter + talk,
+        "confirmed-twice": straw + call[2] + there + back + copy + elsewhere + there + talk,
+        "anything": straw
+        + step(10, server, rest=sized(bytes(60)))
+        + step(10, client, how=1, rest=sized(bytes(60))),
+        "hello": straw + step(12, rest=sized(hello)) + talk,
+        "hello-with-secret": straw + step(12, how=1, rest=sized(named)) + talk,
+        "confirm": straw + step(13, rest=sized(hello)) + talk,
+        "confirm-with-secret": straw + step(13, how=1, rest=sized(hello)) + talk,
+        "welcome": straw + call[0] + step(14, rest=sized(welcome)) + talk,
+        "welcome-in-xx": straw + call[2] + step(14, rest=sized(welcome)) + talk,
+        "refused": straw + call[0] + step(15, rest=bytes([5, 9, 3, 0])) + quarter,
+        "version": straw + call[0] + step(15, rest=bytes([4, 9, 3, 0])) + quarter,
+        "retry": straw + call[0] + step(15, rest=bytes([0, 56, 0, 0])),
     }
 
 
@@ -98,16 +136,67 @@ def pieces() -> dict[str, bytes]:
 
 def connections() -> dict[str, bytes]:
     """The kind of pair, then operations of four bytes: what and by whom, which, a number."""
-    opened, delivered = bytes([36, 0, 0, 0]), bytes([22, 0, 0, 0])
-    written, ended = bytes([0, 0, 12, 0]), bytes([0, 0, 0x90, 0])
-    read, later = bytes([5, 0, 255, 255]), bytes([38, 0, 16, 0])
-    lost, again, bent = bytes([15, 0, 0, 0]), bytes([17, 0, 0, 0]), bytes([19, 0, 1, 5])
+
+    def do(what: int, by: int = 0, which: int = 0, number: int = 0) -> bytes:
+        return bytes([what << 1 | by, which]) + number.to_bytes(2, "big")
+
+    client, server, everything, end = 0, 1, 0xFFFF, 0x8000
+    opened, delivered, later = do(18), do(11), do(19, number=0x1000)
+    written, ended, read = do(0, number=0x0C00), do(0, number=end), do(2, server, number=everything)
+    lost, again, bent = do(7, server), do(8, server), do(9, server, number=0x0105)
     transfer = opened + written + delivered + read + later + ended + delivered + read
     rough = opened + written + lost + bent + later + delivered + again + ended + lost + later + read
+    short = do(16, number=300) + delivered + do(17, server, number=3000) + do(16, server, number=9)
+    one_after_another = b"".join(
+        opened
+        + do(0, client, which, end)
+        + delivered
+        + do(2, server, which, everything)
+        + do(0, server, which, end)
+        + delivered
+        + do(2, client, which, everything)
+        + delivered
+        for which in range(6)
+    )
+    close, call = do(15, which=77), do(15, which=78)
+    twice = delivered + close + call + 2 * (delivered + later) + again + transfer
+    exchanged = delivered + do(20)
+    page = 4 * (do(0, number=0x1FFF) + 2 * exchanged)
+    page_of_another = 2 * (do(0, which=1, number=0x1FFF) + exchanged)
+    pile = 7 * (4 * do(12, number=1199) + exchanged)
+    many = do(12, number=10, which=15) + do(20)
     return {
         **{f"transfer-{kind}": bytes([kind]) + transfer for kind in range(4)},
         **{f"rough-{kind}": bytes([0x40 | kind]) + rough for kind in range(4)},
-        "called": b"\x83" + later + delivered + later + delivered + transfer,
+        **{f"short-{kind}": bytes([kind]) + 3 * short for kind in range(4)},
+        **{
+            f"called-{kind}": bytes([0x80 | kind]) + 2 * (later + delivered) + transfer
+            for kind in range(4)
+        },
+        **{
+            f"many-in-flight-{kind}": bytes([kind]) + 8 * many + delivered + later
+            for kind in range(4)
+        },
+        "streams-come-and-go": b"\0" + one_after_another,
+        **{f"once-more-{kind}": bytes([kind]) + opened + written + twice for kind in range(4)},
+        "credit-spent": b"\1"
+        + 2 * opened
+        + page
+        + page_of_another
+        + later
+        + read
+        + later
+        + delivered,
+        "datagrams-pile-up": b"\0" + pile,
+        "traced": b"\1" + do(13) + transfer + do(13),
+        "moved": b"\0"
+        + opened
+        + written
+        + do(14, which=2)
+        + written
+        + delivered
+        + later
+        + delivered,
     }
 
 
