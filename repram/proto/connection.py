@@ -99,7 +99,7 @@ class Settings:
     handshake_timeout: float = 10.0
     max_sessions: int = 1024
     max_streams: int = 1024  # that the peer may have open at once
-    stream_window: int = 8 << 20  # at most: it starts at 1 MiB and grows with use
+    stream_window: int = 8 << 20  # at most: it starts at 4 MiB and grows with use
     session_window: int = 24 << 20
     memory: int = 64 << 20  # for data in flight, taken as needed
     # The largest datagram to try, from 1,200 upwards; None: Ethernet's, or what an endpoint's socket takes.
