@@ -8,6 +8,7 @@ void rp_ack_init(rp_ack *ack) {
     memset(ack, 0, sizeof *ack);
     rp_ranges_init(&ack->received);
     ack->deadline = RP_NEVER;
+    ack->every = RP_ACK_EVERY;
 }
 
 void rp_ack_clear(rp_ack *ack, rp_arena *arena) {
@@ -31,6 +32,15 @@ static void remember(rp_ack *ack, rp_arena *arena, uint64_t number) {
     }
 }
 
+void rp_ack_pace(rp_ack *ack, size_t size, uint64_t rtt, uint64_t now) {
+    if (size >= RP_ACK_LARGE) ack->round_packets++;
+    if (now - ack->round_start < rtt) return;
+    uint32_t share = ack->round_packets / RP_ACKS_A_ROUND;
+    ack->every = share < RP_ACK_EVERY ? RP_ACK_EVERY : share > RP_ACK_EVERY_MOST ? RP_ACK_EVERY_MOST : share;
+    ack->round_start = now;
+    ack->round_packets = 0;
+}
+
 bool rp_ack_received(rp_ack *ack, rp_arena *arena, uint64_t number, bool eliciting, uint64_t now) {
     bool in_order = !ack->any || number == ack->largest + 1;
     bool late = ack->any && number < ack->largest;
@@ -42,7 +52,7 @@ bool rp_ack_received(rp_ack *ack, rp_arena *arena, uint64_t number, bool eliciti
     ack->any = true;
     if (!eliciting) return late;
     ack->waiting++;
-    if (!in_order || ack->waiting >= RP_ACK_EVERY) ack->due = true; /* a gap is news for the sender */
+    if (!in_order || ack->waiting >= ack->every) ack->due = true; /* a gap is news for the sender */
     if (ack->deadline == RP_NEVER) ack->deadline = now + RP_MAX_ACK_DELAY;
     return late;
 }

@@ -332,6 +332,7 @@ static void apply(rp_conn *c, uint64_t number, const uint8_t *text, size_t size,
     bool eliciting;
     int code = read_frames(c, text, size, from, &eliciting, now);
     if (c->state != RP_ESTABLISHED) return;
+    rp_ack_pace(&c->ack, size, c->loss.smoothed, now);
     if (code == RP_E_MEMORY) { /* as if lost: the peer sends its frames again */
         c->core->counters.dropped_memory++;
     } else if (code) {

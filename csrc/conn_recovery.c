@@ -51,7 +51,7 @@ static void frame_lost(rp_conn *c, const rp_sent_frame *frame) {
 }
 
 static void leave_flight(rp_conn *c, const rp_sent_packet *packet) {
-    c->in_flight -= packet->size;
+    c->in_flight -= rp_sent_weight(packet);
     c->in_flight_packets--;
 }
 
@@ -82,8 +82,8 @@ static void packet_acked(rp_conn *c, uint64_t number, rp_sent_packet *packet, ui
                          rp_ack_result *result, uint64_t now) {
     if (packet->state == RP_SENT_FLYING) {
         leave_flight(c, packet);
-        result->cc.acked += packet->size;
-        c->delivered += packet->size;
+        result->cc.acked += rp_sent_weight(packet);
+        c->delivered += rp_sent_weight(packet);
         result->ecn_packets += packet->ecn;
         if (!result->any || number > result->newest) {
             result->newest = number;

@@ -197,8 +197,10 @@ static bool has_work(const rp_conn *c) {
            !rp_fifo_empty(&c->datagrams_out) || streams_waiting(c);
 }
 
+/* A window smaller than one packet of a jumbo path would never open again. */
 static uint64_t window_left(const rp_conn *c) {
     uint64_t window = c->cc.table->window(&c->cc);
+    if (window < c->mtu) window = c->mtu;
     return window > c->in_flight ? window - c->in_flight : 0;
 }
 
@@ -278,11 +280,11 @@ static void account(rp_conn *c, rp_writer *w, uint64_t number, uint64_t now) {
     record->delivered_time = c->delivered_time;
     record->first_sent_time = c->first_sent_time;
     rp_sent_set_state(&c->sent, number, record, RP_SENT_FLYING);
-    c->in_flight += record->size;
+    c->in_flight += rp_sent_weight(record);
     c->in_flight_packets++;
     c->last_eliciting = now;
     if (c->probes) c->probes--;
-    rp_pacer_sent(&c->pacer, record->size);
+    rp_pacer_sent(&c->pacer, rp_sent_weight(record));
     record->app_limited = !has_work(c) && window_left(c) >= c->mtu;
 }
 

@@ -361,6 +361,8 @@ size_t rp_udp_receive_buffer(const rp_udp *udp); /* bytes that the kernel keeps 
  * keeps. */
 uint32_t rp_udp_drops(const rp_udp *udp);
 int rp_udp_descriptor(const rp_udp *udp);
+int rp_udp_watch_descriptor(
+    const rp_udp *udp); /* to be watched instead of it: readable when it is worth a turn */
 int rp_udp_timer_descriptor(const rp_udp *udp);
 uint64_t rp_udp_now(void);
 #define RP_TURN_READABLE 1 /* in: the socket has datagrams */

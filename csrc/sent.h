@@ -27,6 +27,12 @@ typedef struct {
     uint8_t unresolved; /* of the first slot of a block: how many in it are flying or lost */
 } rp_sent_packet;
 
+/* What a packet takes of the window. A probe takes nothing: it may be larger than the window, and while it
+ * filled that nothing would leave behind which its loss could show. */
+static inline uint64_t rp_sent_weight(const rp_sent_packet *packet) {
+    return packet->probe ? 0 : packet->size;
+}
+
 enum { RP_SENT_PER_BLOCK = RP_BLOCK_SIZE / sizeof(rp_sent_packet) };
 #define RP_SENT_SPAN ((RP_BLOCK_SIZE / sizeof(void *) - 1) * (uint64_t)RP_SENT_PER_BLOCK)
 

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -24,29 +25,41 @@
 #endif
 
 enum {
-    BATCH = 8,
+    BATCH = 8,    /* runs sent at once, or received while the kernel joins datagrams */
+    SINGLES = 32, /* received at once where it does not */
     SLOT = 65536,
     CONTROL = 96, /* room for four messages of an int: marks, joining, drops, and one to spare */
     ECN_BITS = 3,
     MUCH = 32 * 1024,
     TURN_BYTES = 512 * 1024, /* then it is the application's turn, while they are warm */
     SOCKET_BUFFER = 8 * 1024 * 1024,
+    LARGE = 1000, /* bytes of a datagram that is part of something long */
+    REST = 500,   /* microseconds */
+    TRICKLE = 32, /* datagrams, one by one, before the first rest */
+    ANSWERED = 4, /* a datagram that leaves says as much against it as so many that come say for it */
 };
 
 struct rp_udp {
     int descriptor, timer;
-    uint64_t armed; /* when the timer fires, or RP_NEVER */
+    int watch;            /* readable when the socket is, unless it rests */
+    uint64_t armed;       /* when the timer fires, or RP_NEVER */
+    uint64_t rests_until; /* RP_NEVER: it does not */
+    uint64_t heard;       /* when something came last */
+    int trickled;   /* datagrams of something long that came in little batches, less what was answered */
+    int came, went; /* datagrams, and runs of them, since the last rest was thought of */
+    size_t largest; /* of those that came, bytes */
     bool v6;
     bool segmentation, batches; /* off once the kernel has refused: that costs speed and nothing else */
     int at_once;                /* messages received before they are acknowledged */
     uint32_t drops;             /* as the kernel last said */
     int waiting, sent;          /* runs that the kernel would not take yet: [sent, waiting) */
-    rp_datagram out[BATCH], in[BATCH];
+    bool joins;                 /* the kernel joined some of what came last */
+    rp_datagram out[BATCH], in[SINGLES];
     uint8_t *receive_buffer, *send_buffer;
-    struct mmsghdr headers[BATCH];
-    struct iovec vectors[BATCH];
-    struct sockaddr_storage names[BATCH];
-    _Alignas(struct cmsghdr) uint8_t control[BATCH][CONTROL];
+    struct mmsghdr headers[SINGLES];
+    struct iovec vectors[SINGLES];
+    struct sockaddr_storage names[SINGLES];
+    _Alignas(struct cmsghdr) uint8_t control[SINGLES][CONTROL];
 };
 
 /* ---- addresses ---- */
@@ -125,7 +138,10 @@ static int open_socket(rp_udp *udp, const rp_address *local, rp_address *bound) 
     if (getsockname(udp->descriptor, (struct sockaddr *)&name, &size) != 0) return -errno;
     from_sockaddr(&name, bound);
     udp->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    return udp->timer < 0 ? -errno : 0;
+    udp->watch = epoll_create1(EPOLL_CLOEXEC);
+    if (udp->timer < 0 || udp->watch < 0) return -errno;
+    struct epoll_event readable = {.events = EPOLLIN};
+    return epoll_ctl(udp->watch, EPOLL_CTL_ADD, udp->descriptor, &readable) != 0 ? -errno : 0;
 }
 
 /* So that the sender hears of the first third while the rest is on its way. */
@@ -138,10 +154,10 @@ static int third_of_the_buffer(const rp_udp *udp) {
 int rp_udp_open(const rp_address *local, rp_udp **out, rp_address *bound) {
     rp_udp *udp = calloc(1, sizeof *udp);
     if (!udp) return -ENOMEM;
-    udp->descriptor = udp->timer = -1;
-    udp->armed = RP_NEVER;
+    udp->descriptor = udp->timer = udp->watch = -1;
+    udp->armed = udp->rests_until = RP_NEVER;
     udp->segmentation = udp->batches = true;
-    udp->receive_buffer = malloc((size_t)BATCH * SLOT);
+    udp->receive_buffer = malloc((size_t)SINGLES * SLOT);
     udp->send_buffer = malloc((size_t)BATCH * SLOT);
     int error = udp->receive_buffer && udp->send_buffer ? open_socket(udp, local, bound) : -ENOMEM;
     if (error) {
@@ -157,6 +173,7 @@ void rp_udp_close(rp_udp *udp) {
     if (!udp) return;
     if (udp->descriptor >= 0) close(udp->descriptor);
     if (udp->timer >= 0) close(udp->timer);
+    if (udp->watch >= 0) close(udp->watch);
     free(udp->receive_buffer);
     free(udp->send_buffer);
     free(udp);
@@ -172,6 +189,8 @@ size_t rp_udp_receive_buffer(const rp_udp *udp) {
 uint32_t rp_udp_drops(const rp_udp *udp) { return udp->drops; }
 
 int rp_udp_descriptor(const rp_udp *udp) { return udp->descriptor; }
+
+int rp_udp_watch_descriptor(const rp_udp *udp) { return udp->watch; }
 
 int rp_udp_timer_descriptor(const rp_udp *udp) { return udp->timer; }
 
@@ -223,14 +242,14 @@ static void read_control(rp_udp *udp, struct msghdr *header, rp_datagram *out) {
 }
 
 /* Fills what the headers point to; a count, or -1. */
-static int receive_messages(rp_udp *udp) {
+static int receive_messages(rp_udp *udp, int most) {
     if (udp->batches) {
-        int count = recvmmsg(udp->descriptor, udp->headers, (unsigned)udp->at_once, MSG_DONTWAIT, NULL);
+        int count = recvmmsg(udp->descriptor, udp->headers, (unsigned)most, MSG_DONTWAIT, NULL);
         if (count >= 0 || errno != ENOSYS) return count;
         udp->batches = false;
     }
     int count = 0;
-    for (; count < udp->at_once; count++) {
+    for (; count < most; count++) {
         ssize_t size = recvmsg(udp->descriptor, &udp->headers[count].msg_hdr, MSG_DONTWAIT);
         if (size < 0) break;
         udp->headers[count].msg_len = (unsigned)size;
@@ -239,7 +258,8 @@ static int receive_messages(rp_udp *udp) {
 }
 
 static int receive_batch(rp_udp *udp) {
-    for (int i = 0; i < udp->at_once; i++) {
+    int most = udp->joins ? udp->at_once : SINGLES;
+    for (int i = 0; i < most; i++) {
         udp->vectors[i] = (struct iovec){udp->receive_buffer + (size_t)i * SLOT, SLOT};
         udp->headers[i].msg_hdr = (struct msghdr){
             .msg_name = &udp->names[i],
@@ -250,7 +270,8 @@ static int receive_batch(rp_udp *udp) {
             .msg_controllen = CONTROL,
         };
     }
-    int count = receive_messages(udp);
+    int count = receive_messages(udp, most);
+    if (count > 0) udp->joins = false;
     for (int i = 0; i < count; i++) {
         udp->in[i] = (rp_datagram){
             .data = udp->receive_buffer + (size_t)i * SLOT,
@@ -258,6 +279,8 @@ static int receive_batch(rp_udp *udp) {
         };
         read_control(udp, &udp->headers[i].msg_hdr, &udp->in[i]);
         from_sockaddr(&udp->names[i], &udp->in[i].peer);
+        udp->joins |= udp->in[i].segment && udp->in[i].size > udp->in[i].segment;
+        if (udp->in[i].size > udp->largest) udp->largest = udp->in[i].size;
     }
     return count;
 }
@@ -363,6 +386,7 @@ static bool transmit_all(rp_udp *udp, rp_core *core, uint64_t now) {
         if (!flush(udp, core, now)) return false;
         udp->waiting = rp_core_transmit(core, udp->out, BATCH, udp->send_buffer, (size_t)BATCH * SLOT, now);
         if (!udp->waiting) return true;
+        udp->went += udp->waiting;
     }
 }
 
@@ -373,17 +397,49 @@ static void receive_all(rp_udp *udp, rp_core *core, uint64_t now) {
         int count = receive_batch(udp);
         size_t came = 0;
         for (int i = 0; i < count; i++) came += udp->in[i].size;
-        if (count > 0) rp_core_receive(core, udp->in, count, now);
+        if (count > 0) {
+            rp_core_receive(core, udp->in, count, now);
+            udp->came += count;
+        }
         if (came < MUCH || !transmit_all(udp, core, now)) return;
         total += came;
     }
 }
 
+static void watch(rp_udp *udp, bool on) {
+    struct epoll_event readable = {.events = on ? EPOLLIN : 0};
+    epoll_ctl(udp->watch, EPOLL_CTL_MOD, udp->descriptor, &readable);
+}
+
+/* Something long that trickles in would wake the process for each of its packets. When that has gone on for
+ * a while the socket rests, and what has gathered is fetched every half a millisecond, until that is no
+ * longer worth it. Whoever answers what comes is not made to wait. */
+static void rest(rp_udp *udp, uint64_t now) {
+    bool resting = udp->rests_until != RP_NEVER, answering = ANSWERED * udp->went > udp->came + ANSWERED;
+    if (udp->largest < LARGE || udp->came > SINGLES || (!resting && now - udp->heard > REST))
+        udp->trickled = 0;
+    else
+        udp->trickled += udp->came - ANSWERED * udp->went;
+    if (udp->trickled < 0) udp->trickled = 0;
+    if (udp->trickled > TRICKLE) udp->trickled = TRICKLE;
+    bool worth = resting ? udp->came > 1 && !answering : udp->trickled == TRICKLE;
+    udp->rests_until = worth ? now + REST : RP_NEVER;
+    if (worth != resting) watch(udp, !worth);
+    if (resting && !worth) udp->trickled = 0;
+    udp->heard = now;
+    udp->came = udp->went = 0;
+    udp->largest = 0;
+}
+
 int rp_udp_turn(rp_udp *udp, rp_core *core, int why) {
     uint64_t now = rp_udp_now();
     if (why & RP_TURN_TIMER) acknowledge_timer(udp);
-    if (why & RP_TURN_READABLE) receive_all(udp, core, now);
+    if (why & RP_TURN_READABLE || now >= udp->rests_until) {
+        receive_all(udp, core, now);
+        rest(udp, now);
+    }
     rp_core_timeout(core, now);
+    arm(udp, udp->rests_until);
     if (why & RP_TURN_HOLD && rp_core_has_events(core)) return RP_TURN_EVENTS;
     bool all = transmit_all(udp, core, now);
     uint64_t deadline = rp_core_deadline(core);

@@ -264,8 +264,9 @@ class Endpoint:
         self._arrived = asyncio.Event()
         self._woken = self._telling = self._writing = False
         self._socket = lib.rp_udp_descriptor(udp)
+        self._watch = lib.rp_udp_watch_descriptor(udp)
         self._timer = lib.rp_udp_timer_descriptor(udp)
-        self.loop.add_reader(self._socket, self.turn, lib.RP_TURN_READABLE)
+        self.loop.add_reader(self._watch, self.turn, lib.RP_TURN_READABLE)
         self.loop.add_reader(self._timer, self.turn, lib.RP_TURN_TIMER)
 
     @classmethod
@@ -354,7 +355,7 @@ class Endpoint:
             return
         for session in list(self._sessions.values()):
             await session.close(lib.RP_CODE_DRAINED)
-        self.loop.remove_reader(self._socket)
+        self.loop.remove_reader(self._watch)
         self.loop.remove_reader(self._timer)
         if self._writing:
             self.loop.remove_writer(self._socket)

@@ -205,7 +205,45 @@ static void what_the_peer_has_seen_is_not_repeated(void) {
     finish();
 }
 
+enum { ROUND = 50000, LARGE = RP_ACK_LARGE };
+
+/* A round trip's worth of packets of that size, evenly, and then how many may wait together. */
+static uint32_t may_wait_after(uint32_t packets, size_t size) {
+    for (uint32_t i = 0; i <= packets; i++) rp_ack_pace(&ack, size, ROUND, ROUND + i * ROUND / packets);
+    return ack.every;
+}
+
+static void many_large_packets_share_acknowledgements(void) {
+    start(0);
+    CHECK_EQUAL(may_wait_after(8 * RP_ACKS_A_ROUND, LARGE), 8);
+    for (uint64_t n = 0; n < 7; n++) received(n, n);
+    CHECK(!ack.due);
+    received(7, 7);
+    CHECK(ack.due);
+    CHECK_EQUAL(may_wait_after(1000 * RP_ACKS_A_ROUND, LARGE), RP_ACK_EVERY_MOST);
+    CHECK_EQUAL(may_wait_after(2, LARGE), RP_ACK_EVERY);
+    finish();
+}
+
+static void small_packets_are_acknowledged_as_ever(void) {
+    start(0);
+    CHECK_EQUAL(may_wait_after(1000 * RP_ACKS_A_ROUND, LARGE - 1), RP_ACK_EVERY);
+    finish();
+}
+
+static void a_gap_among_many_is_still_news(void) {
+    start(0);
+    may_wait_after(8 * RP_ACKS_A_ROUND, LARGE);
+    received(0, 0);
+    received(2, 1);
+    CHECK(ack.due);
+    finish();
+}
+
 int main(void) {
+    RUN(many_large_packets_share_acknowledgements);
+    RUN(small_packets_are_acknowledged_as_ever);
+    RUN(a_gap_among_many_is_still_news);
     RUN(one_packet_may_wait_for_company);
     RUN(the_second_packet_makes_it_due);
     RUN(a_gap_makes_it_due_at_once);

@@ -281,6 +281,20 @@ static void a_lost_probe_is_neither_congestion_nor_missed(void) {
     pair_free(&p);
 }
 
+static void giant(rp_config *client, rp_config *server) {
+    ethernet(client, server);
+    client->mtu = server->mtu = RP_MAX_DATAGRAM;
+}
+
+static void a_probe_larger_than_the_window_holds_nothing_up(void) {
+    start_with(giant, ETHERNET);
+    transfer(4000000, 0);
+    CHECK_EQUAL(pair_stats(&p, CLIENT).mtu, ETHERNET);
+    CHECK(pair_counters(&p, CLIENT).mtu_probes > 4);
+    CHECK_EQUAL(pair_counters(&p, CLIENT).ptos, 0);
+    pair_free(&p);
+}
+
 static void who_says_little_never_probes(void) {
     start(ETHERNET);
     for (int i = 0; i < 20; i++) transfer(800, 800);
@@ -476,6 +490,7 @@ int main(void) {
     RUN(a_transfer_finds_what_the_path_carries);
     RUN(it_takes_three_round_trips_where_all_is_well);
     RUN(a_lost_probe_is_neither_congestion_nor_missed);
+    RUN(a_probe_larger_than_the_window_holds_nothing_up);
     RUN(who_says_little_never_probes);
     RUN(a_path_that_takes_less_from_now_on_is_noticed_within_three_seconds);
     RUN(a_black_hole_holds_up_single_requests_for_three_seconds_at_most);

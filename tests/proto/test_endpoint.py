@@ -16,7 +16,7 @@ from repram.errors import (
     SessionClosed,
     WrongKey,
 )
-from repram.proto.connection import Secret, Settings
+from repram.proto.connection import Address, Secret, Settings
 from repram.proto.endpoint import Endpoint, Session
 from repram.proto.stream import Stream
 from tests.conftest import Run
@@ -387,3 +387,75 @@ def test_cancelled_waiters_do_not_take_what_comes_for_others(run: Run[None]) -> 
             assert await heard.read() == b"second"
 
     run(main())
+
+
+class LongWay(asyncio.DatagramProtocol):
+    """A relay on which every datagram is 10 ms under way, and no two arrive at the same moment."""
+
+    def __init__(self, to: Address) -> None:
+        self.to = to
+        self.caller: Address | None = None
+        self.under_way: asyncio.Queue[tuple[float, bytes, Address]] = asyncio.Queue()
+
+    def datagram_received(self, data: bytes, origin: Address) -> None:
+        if origin != self.to:
+            self.caller = origin
+        target = self.caller if origin == self.to else self.to
+        assert target
+        due = asyncio.get_running_loop().time() + 0.01
+        self.under_way.put_nowait((due, data, target))
+
+    async def carry(self, out: asyncio.DatagramTransport) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due, data, target = await self.under_way.get()
+            await asyncio.sleep(max(0, due - loop.time()))
+            out.sendto(data, target)
+
+
+def test_something_long_that_trickles_in_wakes_its_reader_for_few_of_its_packets(
+    run: Run[None],
+) -> None:
+    async def main() -> None:
+        loop, settings = asyncio.get_running_loop(), Settings(mtu=1472)
+        async with (
+            node(settings=settings) as server,
+            await Endpoint.open(("127.0.0.1", 0), settings=settings) as client,
+            asyncio.TaskGroup() as tasks,
+        ):
+            out, way = await loop.create_datagram_endpoint(
+                lambda: LongWay(server.address), local_addr=("127.0.0.1", 0)
+            )
+            carrying = tasks.create_task(way.carry(out))
+            mine = await client.connect(out.get_extra_info("sockname"), server.key)
+            theirs = await server.accept()
+            wakings = 0
+
+            def counted(why: int) -> None:
+                nonlocal wakings
+                wakings += 1
+                server.turn(why)
+
+            loop.add_reader(server._watch, counted, 1)
+            loop.add_reader(server._timer, counted, 2)
+            stream = await mine.open_stream()
+            stream.write(bytes(4 * MIB))
+            stream.send_eof()
+            assert len(await read_all(await theirs.accept_stream())) == 4 * MIB
+            assert wakings < theirs.stats().packets_received / 2
+            for _ in range(3):  # and when it is over, who asks is heard at once again
+                assert await echoed(mine, theirs, b"still there?") == b"still there?"
+            carrying.cancel()
+            out.close()
+
+    run(main())
+
+
+async def echoed(mine: Session, theirs: Session, words: bytes) -> bytes:
+    stream = await mine.open_stream()
+    stream.write(words)
+    stream.send_eof()
+    heard = await theirs.accept_stream()
+    heard.write(await heard.readexactly(len(words)))
+    heard.send_eof()
+    return await stream.readexactly(len(words))

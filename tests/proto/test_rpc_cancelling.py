@@ -247,7 +247,7 @@ def test_a_dead_peer_is_noticed_within_the_idle_limit(run: Run[None]) -> None:
         async with talking(working(worker), settings=Settings(idle_timeout=0.5)) as ends:
             call = asyncio.create_task(ends.caller.ask(Work()))
             await worker.begun.wait()
-            for descriptor in (ends.there._socket, ends.there._timer):  # neither hears nor speaks
+            for descriptor in (ends.there._watch, ends.there._timer):  # neither hears nor speaks
                 ends.there.loop.remove_reader(descriptor)
             begun = time.monotonic()
             with pytest.raises(SessionClosed, match="nothing was heard"):

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT: Final = 5000
 EVERY: Final = 2
+EVERY_MOST: Final = 32
+LARGE: Final = 1000
+MANY: Final = 24  # large packets in a round trip, from which on more than two may wait
 
 
 class TellsTheLargest(Rule):
@@ -44,9 +47,11 @@ class AcksOnlyWhatCame(Rule):
 
 
 class AcksInTime(Rule):
-    """An ACK waits at most 5 ms, and for two packets that ask for one; a gap hurries it."""
+    """An ACK waits at most 5 ms, and for two packets that ask for one, or for some more where many
+    large ones come; a gap hurries it."""
 
     _waiting = 0
+    _large = 0
     _since = 0  # by the world's clock: a host's may leap
     _latest = 0
     _hurry = False
@@ -60,13 +65,14 @@ class AcksInTime(Rule):
     def heard(self, packet: Packet) -> None:
         side = self.side
         self._check()
+        self._large += packet.size >= LARGE
         if not packet.asks or not packet.is_sure:
             return
         if not self._waiting:
             self._since = side.world.now
         self._latest = side.world.now
         self._waiting += 1
-        self._hurry |= self._waiting >= EVERY
+        self._hurry |= self._waiting >= (EVERY if self._large < MANY else EVERY_MOST)
 
     def over(self) -> None:
         self._check()

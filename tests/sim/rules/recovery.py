@@ -36,6 +36,11 @@ def is_mtu_probe(packet: Packet) -> bool:
     )
 
 
+def weight(packet: Packet) -> int:
+    """What it takes of the window."""
+    return 0 if is_mtu_probe(packet) else packet.size
+
+
 @dataclass
 class Flight:
     """Packets that asked for an ACK and have none: those in the air, and those given up for lost."""
@@ -51,7 +56,7 @@ class Flight:
         if not self.flying:
             self.base = packet.number if not self.lost else min(self.lost)
         self.flying[packet.number] = packet
-        self.bytes += packet.size
+        self.bytes += weight(packet)
 
     def land(self, ack: Ack) -> tuple[list[Packet], list[Packet]]:
         """Those that an ACK names for the first time: from the air, and from among the lost."""
@@ -78,7 +83,7 @@ class Flight:
 
     def _leave(self, number: int) -> Packet:
         packet = self.flying.pop(number)
-        self.bytes -= packet.size
+        self.bytes -= weight(packet)
         return packet
 
 
@@ -259,7 +264,7 @@ class Recovers(Rule):
         last: Standing,
         standing: Standing,
     ) -> None:
-        undone = self._undo(turn, standing)
+        undone = self._undo(turn, min(last.pto, standing.pto))
         if undone and not lost and turn.congested_at < 0 and standing.window < undone.window:
             raise self.side.wrong(
                 f"no loss was one, and the window of {undone.window} is {standing.window}"
@@ -282,12 +287,12 @@ class Recovers(Rule):
         elif standing.window < last.window:
             raise self.side.wrong(f"its window shrinks to {standing.window} for nothing")
 
-    def _undo(self, turn: Turn, standing: Standing) -> Reduction | None:
+    def _undo(self, turn: Turn, pto: int) -> Reduction | None:
         reduction = self._reduction
         if not reduction or not reduction.lost or not turn.found:
             return None
         found = [packet for packet in turn.found if packet.number in reduction.lost]
-        if any(self.side.now() - packet.sent_at > 2 * standing.pto for packet in found):
+        if any(self.side.now() - packet.sent_at > 2 * pto for packet in found):
             reduction.lost, reduction.is_sure = set(), False  # it may have been forgotten by now
             return None
         reduction.lost -= {packet.number for packet in found}
