@@ -130,6 +130,7 @@ class Repram(Peer):
     """Ours, by the command that anyone can run: the client sends."""
 
     serves = "b"
+    options: ClassVar[tuple[str, ...]] = ()
 
     @property
     def tcp_congestion(self) -> str | None:
@@ -145,11 +146,18 @@ class Repram(Peer):
             ["--bytes", str(amount.size)] if amount.size else ["--seconds", f"{amount.seconds:g}s"]
         )
         control = ["--cc", self.congestion] if self.congestion else []
-        return [*_OURS, "run", json.loads(greeting)["address"], "--json", *much, *control]
+        address = json.loads(greeting)["address"]
+        return [*_OURS, "run", address, "--json", *much, *control, *self.options]
 
     def told(self, output: str) -> Told:
         last = json.loads(output.splitlines()[-1])
         return Told(last["bytes"], last["seconds"], last["cpu_s_local"])
+
+
+class RepramXChaCha20(Repram):
+    """Ours where one of the CPUs has no AES instructions."""
+
+    options = ("--suite", "xchacha20")
 
 
 class Library(Peer):
@@ -282,6 +290,7 @@ def _find(command: str) -> str | None:
 _OURS: Final = (sys.executable, "-m", "repram_cli", "bench")
 _KINDS: Final[dict[str, type[Peer]]] = {
     "repram": Repram,
+    "repram-xchacha20": RepramXChaCha20,
     "tls-sock": TlsSock,
     "tls-uvloop": TlsUvloop,
     "nginx": Nginx,

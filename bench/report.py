@@ -16,6 +16,7 @@ DOCS: Final = ROOT / "docs"
 OURS: Final = "repram-bbr"
 FAMILIES: Final[dict[str, plots.Family]] = {
     "repram": "ours",
+    "repram-xchacha20": "ours",
     "tls-sock": "tls",
     "tls-uvloop": "tls",
     "nginx": "tls",
@@ -24,6 +25,7 @@ FAMILIES: Final[dict[str, plots.Family]] = {
     "iperf3": "plain",
 }
 CALLED: Final = {
+    "repram-xchacha20": "repram, XChaCha20-Poly1305 forced",
     "tls-sock": "Python `ssl`, blocking",
     "tls-uvloop": "Python `ssl` on uvloop",
     "nginx": "nginx + curl",
@@ -196,6 +198,23 @@ def _loss(run: Run) -> Iterator[str]:
     )
 
 
+def _bursts(run: Run) -> Iterator[str]:
+    links, names = run.distinct("bursts", "link"), run.distinct("bursts", "peer")
+    if not names:
+        return
+    yield "The same share lost in bursts of four, or there alone and nothing back. MB/s:\n"
+    yield from table(
+        ["link", *map(_called, names)],
+        (
+            [
+                _profile(link),
+                *(run.spread("bursts", "goodput_mb_s", link=link, peer=p) for p in names),
+            ]
+            for link in links
+        ),
+    )
+
+
 def _fairness(run: Run) -> Iterator[str]:
     pairs: dict[tuple[str, str], None] = {}
     for line in run.of("fairness"):
@@ -313,6 +332,7 @@ SECTIONS: Final[Mapping[str, Callable[[Run], Iterator[str]]]] = {
     "Goodput by link": _by_link,
     "CPU": _cpu,
     "Goodput by loss": _loss,
+    "Loss in bursts, and one way": _bursts,
     "Fairness": _fairness,
     "Queueing": _queue,
     "Socket buffers": _buffers,

@@ -22,9 +22,11 @@ TLS: Final = tuple(
     for each in ("tls-sock", "tls-uvloop", "nginx")
     for control in ("cubic", "bbr")
 )
-ALL: Final = (*OURS, *TLS, "aioquic", "iroh-fixed", *TCP)
+ALL: Final = (*OURS, "repram-xchacha20", *TLS, "aioquic", "iroh-fixed", *TCP)
 # Where the line is the limit, one of Python's two ways with TLS stands for both.
-FAR: Final = tuple(name for name in ALL if not name.startswith("tls-sock"))
+FAR: Final = tuple(
+    name for name in ALL if not name.startswith("tls-sock") and name != "repram-xchacha20"
+)
 
 LOSSES: Final = (0, 0.1, 1, 2, 5, 10)  # per cent each way
 LONG_WAY: Final = "rtt=50:rate=200"
@@ -114,7 +116,7 @@ def transfer(bench: Bench) -> None:
     """Goodput and CPU of every peer on every link."""
     for link in bench.choice.links or links.PROFILES:
         if links.parse_profile(link).kind == "emulated":
-            bench.run(link, alone(FAR), seconds=4, rounds=3)
+            bench.run(link, alone(FAR), seconds=6, rounds=5)
         else:
             bench.run(link, alone(ALL), seconds=2, rounds=5)
 
@@ -124,6 +126,13 @@ def loss(bench: Bench) -> None:
     for percent in LOSSES:
         link = f"{LONG_WAY}:loss={percent:g}"
         bench.run(link, alone([*OURS, *TCP]), seconds=4, rounds=3)
+
+
+def bursts(bench: Bench) -> None:
+    """The same loss otherwise: in bursts of four, and there alone."""
+    for link in ("L4", "L5"):
+        for how in ("", ":burst=4", ":back=0"):
+            bench.run(f"{link}{how}", alone(OURS[:1]), seconds=6, rounds=5)
 
 
 def fairness(bench: Bench) -> None:
@@ -158,5 +167,5 @@ def imports(bench: Bench) -> None:
 
 
 SCENARIOS: Final[dict[str, Callable[[Bench], None]]] = {
-    each.__name__: each for each in (transfer, loss, fairness, queue, buffers, rpc, imports)
+    each.__name__: each for each in (transfer, loss, bursts, fairness, queue, buffers, rpc, imports)
 }

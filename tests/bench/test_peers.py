@@ -18,7 +18,7 @@ def test_every_peer_that_is_measured_is_known(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "tls", "aioquic-bbr", "repram-reno", "-bbr"])
 def test_another_name_is_refused_with_those_that_there_are(name: str) -> None:
-    with pytest.raises(ValueError, match=r"repram, tls-sock, .* with -cubic or -bbr"):
+    with pytest.raises(ValueError, match=r"repram, .*tls-sock, .* with -cubic or -bbr"):
         find(name)
 
 
