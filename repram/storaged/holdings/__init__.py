@@ -1,0 +1,1 @@
+"""What a node knows of what it holds: leases, chunks, records, feeds, claims; pure logic over a tier."""
