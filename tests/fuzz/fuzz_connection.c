@@ -57,6 +57,7 @@ static void restless(rp_config *client, rp_config *server) {
     client->rekey_time = server->rekey_time = PAIR_SECOND / 2;
     client->ratchet_time = server->ratchet_time = PAIR_SECOND;
     client->ecn = server->ecn = 1;
+    client->mtu = server->mtu = 1472;
     client->controller = server->controller = RP_CC_BBR;
 }
 

@@ -319,7 +319,7 @@ class Recovers(Rule):
             self._must_be_cut(before, standing)
             self._reduction = Reduction(self.side.now(), before, numbers, reduction)
         if self._is_persistent(lost, standing):
-            if standing.window > LEAST_SEGMENTS * standing.mtu:
+            if standing.window > LEAST_SEGMENTS * self._segment:
                 raise self.side.wrong(
                     f"nothing got through for long; its window is {standing.window}"
                 )
