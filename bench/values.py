@@ -1,0 +1,234 @@
+"""Values beside Redis, chunks, and a million records: one node on loopback, one core a side.
+
+Each measurement is a line of JSON. The node holds in memory, without limits on requests; Redis keeps
+nothing on disk, and is asked through redis-py on uvloop, as a Python program would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from bench.processes import Process
+from repram import Client
+from repram.crypto.sealing import id_of
+from repram.crypto.spaces import Space
+from repram.crypto.statements import LeaseTerms, Signer, lease_leaf, proof_of, root_of
+from repram.ids import ItemId, NodeAddress
+from repram.proto.endpoint import Endpoint, Session
+from repram.proto.messages import STORAGE, Get, Lease, Put
+from repram.proto.rpc import Caller
+
+SIZE: Final = 1024
+AT_ONCE: Final = 64
+KEYS: Final = 10_000
+CHUNK: Final = 1 << 20
+LEASED: Final = 16
+TTL_S: Final = 600
+PORT: Final = 17_379
+# Debian's redis-tools has the server under another name, and starts none when it is installed.
+REDIS: Final = ("bash", "-c", 'exec -a redis-server redis-check-rdb "$@"', "redis-server")
+CORES: Final = sorted(os.sched_getaffinity(0))
+
+Once = Callable[[int], Awaitable[object]]
+
+
+@contextmanager
+def server(command: list[str]) -> Iterator[Process]:
+    """A process on the last core, while this one keeps to the first."""
+    with Process(["taskset", "-c", str(CORES[-1]), *command]) as process:
+        yield process
+
+
+@contextmanager
+def node(*options: str) -> Iterator[tuple[Process, str]]:
+    """A public node without limits on requests, and its address."""
+    command = [sys.executable, "-m", "repram_cli", "storaged", "run", "--public", "--rate", "0"]
+    with server([*command, "--listen", "127.0.0.1:0", *options]) as process:
+        yield process, process.line()
+
+
+@asynccontextmanager
+async def repram_verbs() -> AsyncIterator[tuple[Process, Once, Once]]:
+    """Put and get of one of many values."""
+    with node() as (process, address):
+        async with Client(address) as client:
+            values, data = client.kv(Space.new()), secrets.token_bytes(SIZE)
+            yield (
+                process,
+                lambda n: values.put(f"key {n}", data, ttl=f"{TTL_S}s"),
+                lambda n: values.get(f"key {n}"),
+            )
+
+
+@asynccontextmanager
+async def redis_verbs() -> AsyncIterator[tuple[Process, Once, Once]]:
+    """The same of Redis: SET with a TTL, and GET."""
+    from redis import asyncio as redis  # installed where the benchmarks are run
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--port", str(PORT), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        with server([*REDIS, *options, "--dir", folder]) as process:
+            pool = redis.BlockingConnectionPool(
+                host="127.0.0.1", port=PORT, max_connections=AT_ONCE, timeout=None
+            )
+            client = redis.Redis(connection_pool=pool)
+            while True:
+                try:
+                    await client.ping()
+                    break
+                except redis.ConnectionError:
+                    await asyncio.sleep(0.02)
+            data = secrets.token_bytes(SIZE)
+            yield (
+                process,
+                lambda n: client.set(f"key {n}", data, ex=TTL_S),
+                lambda n: client.get(f"key {n}"),
+            )
+            await client.aclose()
+
+
+async def many(once: Once, seconds: float, at_once: int = AT_ONCE) -> dict[str, float]:
+    """As many as come about with so many under way."""
+    took: list[float] = []
+    until, number = time.perf_counter() + seconds, 0
+
+    async def worker() -> None:
+        nonlocal number
+        while (start := time.perf_counter()) < until:
+            number += 1
+            await once(number % KEYS)
+            took.append(time.perf_counter() - start)
+
+    started = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(at_once):
+            group.create_task(worker())
+    spent = time.perf_counter() - started
+    took.sort()
+    return {
+        "ops_s": len(took) / spent,
+        "p50_us": round(took[len(took) // 2] * 1e6),
+        "p99_us": round(took[len(took) * 99 // 100] * 1e6),
+    }
+
+
+async def beside_redis(seconds: float, rounds: int) -> None:
+    """Rounds of both in turn; the first round of each warms up."""
+    for number in range(rounds + 1):
+        for name, verbs in (("repram", repram_verbs), ("redis", redis_verbs)):
+            async with verbs() as (process, put, get):
+                for n in range(0, KEYS, AT_ONCE):
+                    await asyncio.gather(*(put(n + i) for i in range(AT_ONCE)))
+                for verb, once in (("put", put), ("get", get)):
+                    cpu = process.cpu_s()
+                    told = await many(once, seconds if number else 0.5)
+                    server_cpu = (process.cpu_s() - cpu) / (told["ops_s"] * seconds) * 1e6
+                    if number:
+                        _tell(
+                            what=name, verb=verb, round=number, bytes=SIZE,
+                            **{field: round(value) for field, value in told.items()},
+                            cpu_us_op_server=round(server_cpu, 1),
+                        )  # fmt: skip
+
+
+async def chunks(seconds: float, rounds: int, *options: str) -> None:
+    """Sealed chunks of 1 MiB to a node and back, eight at a time, each under a lease and verified there."""
+    sealed = [secrets.token_bytes(CHUNK) for _ in range(LEASED)]
+    ids = [id_of(each) for each in sealed]
+    with node("--capacity", "8GiB", *options) as (process, address):
+        at = NodeAddress.parse(address)
+        async with await Endpoint.open() as endpoint:
+            session = await endpoint.connect((at.at.host, at.at.port), at.key)
+            caller = Caller(session, STORAGE)
+
+            async def put(n: int) -> None:
+                request = leases[n // LEASED % len(leases)][n % LEASED]
+                await caller.call(request, body=sealed[n % LEASED])
+
+            async def get(n: int) -> None:
+                await caller.call(Get(ids[n % LEASED].raw), max_body=CHUNK)
+
+            for number in range(rounds + 1):
+                leases = [_leased(ids, session) for _ in range(64)]
+                for verb, once in (("put", put), ("get", get)):
+                    cpu = process.cpu_s()
+                    told = await many(once, seconds if number else 1.0, at_once=8)
+                    if number:
+                        _tell(
+                            what=" ".join(["1 MiB chunks", *options]), verb=verb, round=number,
+                            mb_s=round(told["ops_s"] * CHUNK / 1e6), p99_us=told["p99_us"],
+                            cpu_s_gib_server=round(
+                                (process.cpu_s() - cpu) / (told["ops_s"] * seconds) * 1024, 3
+                            ),
+                        )  # fmt: skip
+
+
+def _leased(ids: list[ItemId], session: Session) -> list[Put]:
+    """One batch under a key of its own."""
+    signer = Signer(secrets.token_bytes(32))
+    leaves = [lease_leaf(item, 0) for item in ids]
+    now = (rp_now() + session.stats().clock_offset) // 1000
+    terms = LeaseTerms(root_of(leaves), signer.key, signer.key, 0, now + 60_000, 60_000)
+    lease = Lease(*terms, signer.sign(terms.statement()))
+    return [
+        Put(item.raw, CHUNK, lease, index, proof_of(leaves, index))
+        for index, item in enumerate(ids)
+    ]
+
+
+async def resident(count: int) -> None:
+    """Bytes of memory that live records of 100 bytes take."""
+    with node("--capacity", "4GiB") as (process, address):
+        async with Client(address) as client:
+            values, data = client.kv(Space.new()), bytes(100)
+            before = _resident(process)
+            for start in range(0, count, 512):
+                batch = (values.put(f"{start + i}", data, ttl="1h") for i in range(512))
+                await asyncio.gather(*batch)
+            _tell(
+                what="records of 100 bytes", count=count, resident=_resident(process), idle=before
+            )
+
+
+def _resident(process: Process) -> int:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if "VmRSS" in line)
+
+
+def _tell(**fields: object) -> None:
+    print(json.dumps({"bench": "values", **fields}), flush=True)
+
+
+def main() -> None:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="*", choices=["redis", "chunks", "resident", []])
+    parser.add_argument("--count", type=int, default=1_000_000, help="of records")
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    os.sched_setaffinity(0, {CORES[0]})
+    runs = {
+        "redis": lambda: beside_redis(args.seconds, args.rounds),
+        "chunks": lambda: chunks(args.seconds, args.rounds),
+        "resident": lambda: resident(args.count),
+    }
+    for name in args.what or runs:
+        uvloop.run(runs[name]())
+
+
+if __name__ == "__main__":
+    main()
