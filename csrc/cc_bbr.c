@@ -21,6 +21,7 @@ enum {
     FIRST_CRUISE = 8,
     UP_ROUNDS = 2,
     MOST_UP_ROUNDS = 8,
+    MOST_DOWN_ROUNDS = 4, /* a queue that is still there then is somebody else's */
     CALM_ROUNDS = 3, /* after which losses of the calm are known */
 };
 
@@ -171,11 +172,11 @@ static bool cruised_enough(const rp_bbr *b, uint64_t now) {
 static void probe_bandwidth(rp_cc *cc, const rp_cc_ack *ack) {
     rp_bbr *b = &cc->bbr;
     uint64_t in_flight = ack->in_flight - ack->acked;
-    bool a_round = ack->now - b->phase_at > b->rtt;
     b->phase_rounds += b->new_round;
     switch (b->phase) {
     case RP_BBR_DOWN:
-        if (a_round || in_flight <= in_one_rtt(b, 1.0)) enter_phase(b, RP_BBR_CRUISE, ack->now);
+        if (b->phase_rounds >= MOST_DOWN_ROUNDS || in_flight <= in_one_rtt(b, 1.0))
+            enter_phase(b, RP_BBR_CRUISE, ack->now);
         return;
     case RP_BBR_CRUISE:
         if (b->phase_rounds == CALM_ROUNDS) learn_chance(b);
