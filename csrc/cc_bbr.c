@@ -22,7 +22,7 @@ enum {
     UP_ROUNDS = 2,
     MOST_UP_ROUNDS = 8,
     MOST_DOWN_ROUNDS = 4, /* a queue that is still there then is somebody else's */
-    CALM_ROUNDS = 3, /* after which losses of the calm are known */
+    CALM_ROUNDS = 3,      /* after which losses of the calm are known */
 };
 
 static const double STARTUP_GAIN = 2.77, WINDOW_GAIN = 2.0, UP_WINDOW_GAIN = 3.0, KEEP = 0.85,
