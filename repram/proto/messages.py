@@ -30,7 +30,9 @@ Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=1 << 53)]
-Version = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]  # a hybrid timestamp: milliseconds << 20 | counter
+Version = Annotated[
+    int, Meta(ge=0, le=(1 << 63) - 1)
+]  # a hybrid timestamp: milliseconds << 20 | counter
 Proof = Annotated[tuple[Hash, ...], Meta(max_length=6)]
 Note = Annotated[bytes, Meta(max_length=NOTE_MAX)]
 
