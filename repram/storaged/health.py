@@ -17,6 +17,7 @@ from repram.storaged.exposition import CONTENT_TYPE
 
 DEFAULT_AT: Final = ("127.0.0.1", 7481)
 _HEAD_MAX: Final = 8192
+_LEFTOVERS_MAX: Final = 1 << 17
 _PATIENCE: Final = 5.0  # seconds for a request to come, and for its answer to go
 _AT_ONCE: Final = 32
 _PLAIN: Final = "text/plain; charset=utf-8"
@@ -75,21 +76,22 @@ class Health:
             self._server.close()
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._open >= _AT_ONCE:
+            writer.transport.abort()
+            return
         self._open += 1
         try:
-            with suppress(OSError, TimeoutError):  # whoever asked has gone, or does not read
+            # Whoever asked has gone (a RuntimeError under uvloop), or does not read.
+            with suppress(OSError, RuntimeError, TimeoutError):
                 page, head_only = await self._ask(reader)
-                writer.write(_response(page, head_only=head_only))
                 async with asyncio.timeout(self._patience):
-                    await writer.drain()
+                    await _answer(reader, writer, _response(page, head_only=head_only))
         finally:
             self._open -= 1
             writer.close()
 
     async def _ask(self, reader: asyncio.StreamReader) -> tuple[_Page, bool]:
         """The page that is asked for, and whether without its text."""
-        if self._open > _AT_ONCE:
-            return _Page(503, "too many connections at once\n"), False
         try:
             async with asyncio.timeout(self._patience):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -123,6 +125,17 @@ class Health:
         if path == b"/readyz":
             return _verdict(self._watched.unready())
         return _Page(404, "there are /metrics, /healthz and /readyz\n")
+
+
+async def _answer(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, response: bytes
+) -> None:
+    """Send it; a close over bytes unread would take the answer from the other side, so some are read."""
+    writer.write(response)
+    writer.write_eof()
+    for _ in range(_LEFTOVERS_MAX // _HEAD_MAX):
+        if not await reader.read(_HEAD_MAX):
+            return
 
 
 def _verdict(reason: str) -> _Page:
