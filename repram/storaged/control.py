@@ -141,7 +141,7 @@ async def serving(path: Path, answering: Answering) -> AsyncIterator[None]:
         for task in list(sessions):
             task.cancel()
         await asyncio.gather(*sessions, return_exceptions=True)
-        os.unlink(path)
+        os.unlink(path)  # noqa: PTH108  # pathlib warns in coroutines
 
 
 def ask(path: Path, request: Request, *, patience: float = PATIENCE) -> dict[str, Any]:

@@ -83,18 +83,19 @@ class Folder:
         """Held until this process ends, however it does; Conflict when another node has it."""
         try:
             fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            raise Conflict(
-                f"a node already runs on {self.path}",
-                hint="Stop it with `repram storaged stop`, or give this one another --folder.",
-            ) from None
         except OSError as error:
             raise RepramError(
                 f"cannot use the folder {self.path}: {error.strerror}",
                 hint="Choose another folder.",
             ) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            raise Conflict(
+                f"a node already runs on {self.path}",
+                hint="Stop it with `repram storaged stop`, or give this one another --folder.",
+            ) from None
         self._lock = fd
 
     def within(self, text: str) -> Path:
