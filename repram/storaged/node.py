@@ -94,6 +94,7 @@ class Node:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Answer until `stop` is set, then finish what is under way, say goodbye and leave."""
+        _log.info("serving address=%s tier=%s", self.address, self.book.tier.name)
         async with AsyncExitStack() as ended_at_last:
             if self.keeper.policy is not None:
                 await ended_at_last.enter_async_context(self.keeper.policy)
