@@ -6,10 +6,8 @@ Chunks and feeds are answered beside it, on the same server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final
-
-import msgspec
 
 from repram.errors import NotFound, UsageError
 from repram.ids import ItemId, format_size
@@ -32,7 +30,7 @@ from repram.proto.messages import (
     Watch,
 )
 from repram.proto.messages import Outcomes as OutcomesReply
-from repram.proto.rpc import Answer, Incoming, Server
+from repram.proto.rpc import Answer, Incoming, Server, framed
 from repram.storaged.access.gate import Gate, Right
 from repram.storaged.access.owners import Owners
 from repram.storaged.holdings.book import Book
@@ -42,7 +40,6 @@ from repram.storaged.holdings.watches import Watcher, Watches
 from repram.storaged.tier import Bytes
 
 _AT_ONCE: Final = 256  # ids that are looked at before others get their turn
-_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Values:
@@ -154,27 +151,25 @@ class Values:
             self._owners.require(incoming.session, request.owner)
         elif not request.ids:
             raise UsageError("there is nothing to watch: neither ids nor an owner are named")
+        self._watches.refuse_more()
         watcher = Watcher(request.ids, request.owner)
-        self._watches.add(watcher)
         return Answer(Done(len(watcher.ids)), self._changes(watcher))
 
     async def _changes(self, watcher: Watcher) -> AsyncIterator[bytes]:
-        try:
-            now = self._now()
-            yield b"".join(
-                self._changed(item, now) for item in watcher.ids if self._there(item, now)
-            )
+        with self._watches.joined(watcher):
+            yield self._present(watcher.ids)
             after = b""
             while ids := self.records.after(watcher.owner, after, _AT_ONCE):
-                now = self._now()
-                yield b"".join(self._changed(item, now) for item in ids if self._there(item, now))
+                yield self._present(ids)
                 after = ids[-1]
             while True:
                 ids = await watcher.next(_AT_ONCE)
                 now = self._now()
                 yield b"".join(self._changed(item, now) for item in ids)
-        finally:
-            self._watches.remove(watcher)
+
+    def _present(self, ids: Iterable[bytes]) -> bytes:
+        now = self._now()
+        return b"".join(self._changed(item, now) for item in ids if self._there(item, now))
 
     def _there(self, item: bytes, now: int) -> bool:
         found = self.records.get(item, now)
@@ -186,12 +181,6 @@ class Values:
             return framed(Changed(item, 0))
         version = found[1]
         return framed(Changed(item, version.version, version.removed, version.over - now))
-
-
-def framed(message: msgspec.Struct) -> bytes:
-    """A message of a stream of them: its length (4 bytes) comes first."""
-    data = _encode(message)
-    return len(data).to_bytes(4) + data
 
 
 def _check_size(request: PutRecords) -> None:
