@@ -173,7 +173,7 @@ def kinds_of(text: str) -> dict[str, str]:
 def documented() -> dict[str, tuple[str, set[str]]]:
     """Name, type and labels of each row of the table in docs/operations.md."""
     rows = re.findall(
-        r"^\| `(repram_storaged_\w+)` \| (\w+) \| ([^|]*) \|",
+        r"^\| `(repram_storaged_\w+)` \| (\w+) \|([^|]*)\|",
         (ROOT / "docs" / "operations.md").read_text(),
         re.MULTILINE,
     )
