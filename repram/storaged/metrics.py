@@ -6,6 +6,7 @@ timed is told here as it happens: an answer, and an `fsync`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +67,7 @@ class _Answers:
     __slots__ = ("codes", "seconds")
 
     def __init__(self) -> None:
-        self.codes: dict[int, int] = {}
+        self.codes: defaultdict[int, int] = defaultdict(int)
         self.seconds = Histogram(_REQUEST_BOUNDS)
 
 
@@ -76,15 +77,13 @@ class Metrics:
     def __init__(self, started: float) -> None:
         """`started`: seconds since 1970."""
         self._started = started
-        self._answers: dict[type | None, _Answers] = {}
+        self._answers: defaultdict[type | None, _Answers] = defaultdict(_Answers)
         self._fsyncs = Histogram(_FSYNC_BOUNDS)
 
     def answered(self, kind: type | None, code: int, nanoseconds: int) -> None:
         """A request of this kind (None: it could not be read) was answered with this code; 0: done."""
-        answers = self._answers.get(kind)
-        if answers is None:
-            answers = self._answers[kind] = _Answers()
-        answers.codes[code] = answers.codes.get(code, 0) + 1
+        answers = self._answers[kind]
+        answers.codes[code] += 1
         answers.seconds.observe(nanoseconds * 1e-9)
 
     def synced(self, seconds: float) -> None:
