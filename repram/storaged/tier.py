@@ -40,7 +40,11 @@ class Tier(Protocol):
         """What a fact with a body of this size takes of the capacity."""
 
     def put(self, key: bytes, meta: bytes, body: Bytes, until: int) -> Place:
-        """Keep a fact. One of the same key is replaced by it, as if it had been dropped as ended."""
+        """Keep a fact of a key that is not kept."""
+
+    def replace(self, place: Place, key: bytes, meta: bytes, body: Bytes, until: int) -> Place:
+        """Keep a fact in the place of one of the same key, which counts as dropped and ended. A crash
+        leaves one of the two."""
 
     def amend(self, place: Place, meta: bytes, until: int) -> Place:
         """Other meta and another time for a fact; its body stays. The old place is not used again."""
