@@ -65,7 +65,6 @@ def busy() -> tuple[Metrics, Standing]:
         shredded=22,
         unreadable=23,
         log_bytes=24,
-        refused={"quota": 25},
         clock_offset=-0.25,
         settled=False,
         draining=True,
@@ -93,7 +92,6 @@ def test_everything_the_rooms_count_is_shown() -> None:
     assert value(text, "repram_storaged_request_seconds_count", verb="put") == 1
     assert value(text, "repram_storaged_request_seconds_sum", verb="put") == pytest.approx(4e-5)
     assert value(text, "repram_storaged_items", kind="record") == 4
-    assert value(text, "repram_storaged_refused_requests_total", reason="quota") == 25
     assert value(text, "repram_storaged_dropped_datagrams_total", cause="crc") == 5
     assert value(text, "repram_storaged_dropped_datagrams_total", cause="kernel") == 26
     assert value(text, "repram_storaged_handshakes_total", outcome="refused") == 8
