@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
@@ -152,12 +152,13 @@ def run(
         Path | None,
         typer.Option(metavar="FILE", help="Keep the node's key here, so that its address stays."),
     ] = None,
+    log: Annotated[logs.Style, typer.Option(help="How lines are logged.")] = "text",
 ) -> None:
     """Run a node until it is told to stop: in memory, unless told otherwise."""
     from repram.storaged.folder import changed
 
     given = locals()
-    logs.configure()
+    logs.configure(log)
     with _own_folder(folder or (Path(disk) if disk else None)) as at:
         setup = changed(at.setup(), _chosen(given))
         run_coroutine(_run(at, setup, _checked(setup), identity or at.identity))
@@ -171,7 +172,10 @@ async def _run(at: Folder, setup: Setup, listen: tuple[str, int], identity: Path
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     node = await Node.open(at, setup, listen, identity=load_or_create(identity))
-    async with node.controlled(stop):
+    async with AsyncExitStack() as around:
+        await around.enter_async_context(node.controlled(stop))
+        if setup.metrics:
+            await around.enter_async_context(node.shown(stop, listen_address(setup.metrics)))
         output.data(str(node.address))
         if not setup.public and not node.keeper.invites.by_id:
             _say_how_to_invite(at)

@@ -6,6 +6,7 @@ timed is told here as it happens: an answer, and an `fsync`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,14 +48,13 @@ class Standing:
     tier: str
     capacity: int
     used: int
-    items: Mapping[str, int]  # by kind: chunk, record, entry
+    items: Mapping[str, int]  # by kind
     overdue: int = 0  # items that are still here past their deadline; there must be none
     expired: int = 0
     ended: int = 0
     shredded: int = 0  # bucket keys destroyed
     unreadable: int = 0  # entries of the log that were damaged
     log_bytes: int = 0
-    refused: Mapping[str, int] = field(default_factory=dict)  # by reason
     clock_offset: float = 0.0  # seconds
     settled: bool = True
     draining: bool = False
@@ -66,7 +66,7 @@ class _Answers:
     __slots__ = ("codes", "seconds")
 
     def __init__(self) -> None:
-        self.codes: dict[int, int] = {}
+        self.codes: defaultdict[int, int] = defaultdict(int)
         self.seconds = Histogram(_REQUEST_BOUNDS)
 
 
@@ -76,15 +76,13 @@ class Metrics:
     def __init__(self, started: float) -> None:
         """`started`: seconds since 1970."""
         self._started = started
-        self._answers: dict[type | None, _Answers] = {}
+        self._answers: defaultdict[type | None, _Answers] = defaultdict(_Answers)
         self._fsyncs = Histogram(_FSYNC_BOUNDS)
 
     def answered(self, kind: type | None, code: int, nanoseconds: int) -> None:
         """A request of this kind (None: it could not be read) was answered with this code; 0: done."""
-        answers = self._answers.get(kind)
-        if answers is None:
-            answers = self._answers[kind] = _Answers()
-        answers.codes[code] = answers.codes.get(code, 0) + 1
+        answers = self._answers[kind]
+        answers.codes[code] += 1
         answers.seconds.observe(nanoseconds * 1e-9)
 
     def synced(self, seconds: float) -> None:
@@ -96,12 +94,12 @@ class Metrics:
         return page(self._families(standing))
 
     def _families(self, now: Standing) -> Iterator[Family]:
-        yield from self._of_requests(now)
+        yield from self._of_requests()
         yield from self._of_items(now)
         yield from self._of_the_process(now)
         yield from _of_the_transport(now.transport, now.kernel_drops)
 
-    def _of_requests(self, now: Standing) -> Iterator[Family]:
+    def _of_requests(self) -> Iterator[Family]:
         counts: dict[Labels, float] = {}
         seconds: dict[Labels, float | Histogram] = {}
         for kind, answers in self._answers.items():
@@ -110,7 +108,6 @@ class Metrics:
             counts |= {(verb, _outcome(code)): count for code, count in answers.codes.items()}
         yield _family("requests_total", "counter", _REQUESTS, counts, ("verb", "outcome"))
         yield Family(_PREFIX + "request_seconds", "histogram", _SECONDS, seconds, ("verb",))
-        yield _by("refused_requests_total", "counter", _REFUSED, "reason", now.refused)
 
     def _of_items(self, now: Standing) -> Iterator[Family]:
         yield _by("items", "gauge", "Items that are held.", "kind", now.items)
@@ -138,7 +135,6 @@ class Metrics:
 
 _REQUESTS: Final = "Requests answered."
 _SECONDS: Final = "From a request's arrival, with its body, until its answer was ready."
-_REFUSED: Final = "Requests refused, by reason."
 _DAMAGED: Final = "Entries of the log that are damaged, each of which is lost."
 _OFFSET: Final = "How far the clock is off, as far as others can tell; positive: it is behind."
 

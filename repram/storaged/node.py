@@ -22,12 +22,15 @@ from repram.storaged.access.policy import Policy
 from repram.storaged.clock import Clock
 from repram.storaged.folder import Folder, Setup
 from repram.storaged.front import Front
+from repram.storaged.health import Health
 from repram.storaged.holdings.book import Book
 from repram.storaged.marks import MarkFile
 from repram.storaged.memory import MemoryTier
+from repram.storaged.metrics import Metrics
 from repram.storaged.owner import Owner
 from repram.storaged.service import Service
 from repram.storaged.tier import Tier
+from repram.storaged.vitals import watched
 
 _SWEEP_INTERVAL: Final = 0.5
 _TEND_INTERVAL: Final = 1.0
@@ -46,7 +49,8 @@ class Node:
         """Use `open`."""
         self.folder, self.clock, self.keeper, self.book = folder, clock, keeper, book
         self.started = clock.now()
-        self.server = rpc.Server(STORAGE)
+        self.metrics = Metrics(started=time.time())
+        self.server = rpc.Server(STORAGE, witness=self.metrics.answered)
         Service(book, keeper, clock.now).answer_on(self.server)
         self._marks = marks
         self._advertised: HostPort | None = None
@@ -84,6 +88,17 @@ class Node:
         """How others reach this node: as its owner says, or as far as it can know."""
         found = self.front.address
         return NodeAddress(found.key, self._advertised) if self._advertised else found
+
+    @asynccontextmanager
+    async def shown(self, stop: asyncio.Event, at: tuple[str, int]) -> AsyncIterator[HostPort]:
+        """Let whoever watches the node see its metrics and its health there."""
+        health = Health(watched(self, stop))
+        where = await health.start(at)
+        _log.info("metrics at=http://%s", HostPort(*where))
+        try:
+            yield HostPort(*where)
+        finally:
+            await health.close()
 
     @asynccontextmanager
     async def controlled(self, stop: asyncio.Event) -> AsyncIterator[None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -65,7 +65,6 @@ def busy() -> tuple[Metrics, Standing]:
         shredded=22,
         unreadable=23,
         log_bytes=24,
-        refused={"quota": 25},
         clock_offset=-0.25,
         settled=False,
         draining=True,
@@ -93,7 +92,6 @@ def test_everything_the_rooms_count_is_shown() -> None:
     assert value(text, "repram_storaged_request_seconds_count", verb="put") == 1
     assert value(text, "repram_storaged_request_seconds_sum", verb="put") == pytest.approx(4e-5)
     assert value(text, "repram_storaged_items", kind="record") == 4
-    assert value(text, "repram_storaged_refused_requests_total", reason="quota") == 25
     assert value(text, "repram_storaged_dropped_datagrams_total", cause="crc") == 5
     assert value(text, "repram_storaged_dropped_datagrams_total", cause="kernel") == 26
     assert value(text, "repram_storaged_handshakes_total", outcome="refused") == 8
@@ -151,7 +149,8 @@ def test_a_histogram_counts_each_value_under_every_bound_above_it(values: list[f
     assert value(text, "repram_storaged_x_seconds_sum") == pytest.approx(sum(values))
 
 
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\r")))
+@given(st.text(alphabet=st.sampled_from('"\\\n,={} ax€')))
+@example('a",reason="b')
 def test_no_label_breaks_out_of_its_quotes(label: str) -> None:
     family = Family("repram_storaged_x_total", "counter", "About.", {(label,): 1}, ("reason",))
     (read_back,) = read(page([family])).values()
@@ -173,7 +172,7 @@ def kinds_of(text: str) -> dict[str, str]:
 def documented() -> dict[str, tuple[str, set[str]]]:
     """Name, type and labels of each row of the table in docs/operations.md."""
     rows = re.findall(
-        r"^\| `(repram_storaged_\w+)` \| (\w+) \| ([^|]*) \|",
+        r"^\| `(repram_storaged_\w+)` \| (\w+) \|([^|]*)\|",
         (ROOT / "docs" / "operations.md").read_text(),
         re.MULTILINE,
     )
