@@ -123,6 +123,24 @@ def test_killed_and_started_again_it_has_its_address_and_its_invites(kept: Kept)
     assert "laptop" in kept.said("invite", "--ls")
 
 
+def test_a_node_on_disk_that_is_killed_has_all_it_acknowledged(kept: Kept) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    repram(
+        *("storaged", "init", kept.folder, "--disk", "store", "--public"),
+        *("--listen", listen, "--metrics", ""),
+    )
+    address = kept.said("start")
+    sent = repram("upload", "-", "-q", "--host", address, stdin=b"content")
+    assert sent.returncode == 0
+    kept.kill()
+    assert kept.said("start") == address
+    assert kept.status()["tier"] == "disk"
+    got = repram("download", sent.stdout.decode().strip(), "-o", "-")
+    assert (got.returncode, got.stdout) == (0, b"content")
+
+
 def test_a_second_node_on_the_folder_is_refused(kept: Kept) -> None:
     kept.start()
     done = kept("start")
@@ -155,7 +173,6 @@ def test_init_makes_a_folder_once(tmp_path: Path) -> None:
         ("--capacity", "lots"),
         ("--advertise", "no where"),
         ("--keys", "/tmp/keys"),
-        ("--snapshot", "file", "--disk", "folder"),
         ("--rate", "-1"),
     ],
 )
