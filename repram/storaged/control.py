@@ -121,16 +121,16 @@ def socket_path(folder: Path) -> Path:
 async def serving(path: Path, answering: Answering) -> AsyncIterator[None]:
     """Answer on this socket. One that is left over from before is replaced: the caller holds the lock."""
     listening = _bound(path)
-    sessions: set[asyncio.Task[None]] = set()
+    sessions: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # a coroutine runs in one
-        sessions.add(task)
+        sessions[task] = writer
         try:
             await _attend(reader, writer, answering)
         finally:
-            sessions.discard(task)
+            del sessions[task]
             writer.close()
 
     server = await asyncio.start_unix_server(attend, sock=listening, limit=LINE_MAX)
@@ -138,8 +138,8 @@ async def serving(path: Path, answering: Answering) -> AsyncIterator[None]:
         yield
     finally:
         server.close()
-        for task in list(sessions):
-            task.cancel()
+        for writer in sessions.values():
+            writer.close()  # which whoever reads is told; a cancelled task would be reported as a crash
         await asyncio.gather(*sessions, return_exceptions=True)
         os.unlink(path)  # noqa: PTH108  # pathlib warns in coroutines
 

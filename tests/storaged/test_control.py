@@ -149,3 +149,16 @@ def test_each_folder_has_a_socket_of_its_own_among_the_users(
     assert one != other
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert control.socket_path(tmp_path / "one") == tmp_path / "one" / "control.sock"
+
+
+def test_who_still_listens_at_the_end_is_hung_up_on(run: Run[Any], tmp_path: Path) -> None:
+    async def main() -> None:
+        async with listening(tmp_path / "s"):
+            reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+            writer.write(b'{"verb":"status"}\n')
+            assert await reader.readline()
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+
+    run(main())
