@@ -79,6 +79,9 @@ class Service:
         account = self._gate.admit(body.session, Right.STORE)
         terms = self._checked(request)
         self._gate.refuse_denied(request.id, terms.end_pk)
+        self.chunks.refuse_over_quota(
+            request.id, terms, request.size, account=account, now=self._now()
+        )
         await self._gate.consult("put", request.id, request.size, terms.end_pk)
         with self._book.room(request.size, self._now()):
             sealed = await body.take(request.size)
@@ -86,16 +89,16 @@ class Service:
         now = self._now()
         leases.check_bounds(terms, now)  # the body may have taken its time
         kept = bytes(sealed) if len(sealed) <= _SMALL else sealed
-        chunk = self.chunks.hold(
+        holding = self.chunks.hold(
             request.id, terms, kept, downloads=request.downloads, account=account, now=now
         )
         try:
             await self._book.tier.settled()
         except BaseException:
-            self.chunks.take_back(chunk, terms)
+            self.chunks.take_back(holding)
             raise
-        now = self._now()
-        return Held(chunk.created, chunk.ttl, _remaining(chunk, now))
+        chunk = holding.chunk
+        return Held(chunk.created, chunk.ttl, _remaining(chunk, self._now()))
 
     def _checked(self, request: Put) -> LeaseTerms:
         """All that can be known before the body comes."""

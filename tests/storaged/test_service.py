@@ -295,6 +295,20 @@ def test_a_renewal_needs_a_higher_serial_and_a_later_deadline(run: Run[None]) ->
     run(main())
 
 
+def test_a_put_renews_nothing(run: Run[None]) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with node(clock) as asked:
+            puts = ALICE.puts([SEALED, b"b"], clock.time)
+            await asked.call(puts[0], body=SEALED)
+            newer = ALICE.lease(ALICE.terms(puts[0].lease.root, clock.time, 2 * MINUTE, serial=1))
+            put = msgspec.structs.replace(puts[1], lease=newer)
+            assert await refused(asked, put, b"b", "older serial 0") is Conflict
+            assert await asked.ask(Has((puts[0].id, put.id))) == Here((MINUTE, 0))
+
+    run(main())
+
+
 def test_only_its_own_keys_renew_a_lease(run: Run[None]) -> None:
     async def main() -> None:
         clock = Clock()
@@ -387,6 +401,7 @@ def test_what_cannot_be_written_is_not_there(run: Run[None]) -> None:
             assert await refused(asked, put, b"another") is Full
             assert await refused(asked, BOB.put(SEALED, clock.time, 2 * MINUTE), SEALED) is Full
             assert await refused(asked, ALICE.renewal(held, clock.time, 2 * MINUTE)) is Full
+            assert await refused(asked, held, SEALED) is Full
             assert await asked.ask(Has((put.id, held.id))) == Here((0, MINUTE))
             assert (await asked.call(Get(held.id), max_body=100)).body == SEALED
             tier.failing = False

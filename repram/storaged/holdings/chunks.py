@@ -6,7 +6,7 @@ here. Adding one takes the full bytes: whoever only knows an id has no power ove
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -42,6 +42,14 @@ class Chunk(Entry, gc=False):
         return _encoder.encode(_Meta(self.created, leases, self.limit))
 
 
+class Holding(NamedTuple):
+    """A chunk, one of the leases that hold it, and whether it was added just now."""
+
+    chunk: Chunk
+    batch: Batch
+    added: bool
+
+
 class Renewal(msgspec.Struct):
     """What a renewal changed, for whoever has to take it back."""
 
@@ -75,6 +83,17 @@ class Chunks:
             raise NotFound(f"{ItemId(item)} is not here, or it has expired")
         return chunk
 
+    def refuse_over_quota(
+        self, item: bytes, terms: LeaseTerms, size: int, *, account: bytes, now: int
+    ) -> None:
+        """Raise Full before a body comes that is more than may be charged."""
+        chunk, batch = self.find(item, now), self._batches.get(terms.end_pk, {}).get(terms.root)
+        if chunk is not None and batch is not None and _holds(batch, chunk):
+            return
+        cost, charged = self._book.tier.cost(size), account if batch is None else batch.account
+        self._gate.charge(charged, terms.end_pk, cost)
+        self._gate.refund(charged, terms.end_pk, cost)
+
     # ---- changing
 
     def hold(
@@ -86,8 +105,8 @@ class Chunks:
         downloads: int,
         account: bytes,
         now: int,
-    ) -> Chunk:
-        """Hold the bytes under this lease, too. What is known of the lease already is not undone: one
+    ) -> Holding:
+        """Hold the bytes under this lease, too. A lease that is here already stands as it stands: one
         that comes again, or late, changes nothing."""
         self._ends.check(terms, now)
         chunk = self.find(item, now)
@@ -97,11 +116,15 @@ class Chunks:
         if batch is None:
             batch = Batch(terms, until_of(terms, now), account)
         elif terms.serial > batch.terms.serial:
-            self._renew(batch, terms, now)
+            raise Conflict(
+                f"the lease is here with the older serial {batch.terms.serial}",
+                hint="Renew it first: a put renews nothing.",
+            )
         if chunk is not None:
-            if not any(each is batch for each in chunk.batches):
-                self._add(chunk, batch, now)
-            return chunk
+            if _holds(batch, chunk):
+                return Holding(chunk, batch, added=False)
+            self._add(chunk, batch, now)
+            return Holding(chunk, batch, added=True)
         self._gate.charge(batch.account, terms.end_pk, self._book.tier.cost(len(body)))
         limit = Limit(downloads) if downloads else None
         chunk = Chunk(LETTER + item, batch.until, len(body), None, now, (batch,), limit)
@@ -111,7 +134,7 @@ class Chunks:
             self._refund(batch, chunk)
             raise
         self._link(chunk, batch)
-        return chunk
+        return Holding(chunk, batch, added=True)
 
     def renew(self, terms: LeaseTerms, now: int) -> Renewal:
         """Let every chunk of the lease that is here live longer."""
@@ -140,18 +163,16 @@ class Chunks:
 
     # ---- taking back what could not be written
 
-    def take_back(self, chunk: Chunk, terms: LeaseTerms) -> None:
-        """This lease does not hold it after all."""
-        if not self._book.tier.undone(chunk.place):
+    def take_back(self, holding: Holding) -> None:
+        """This lease does not hold it after all; what held it before does."""
+        chunk, batch, added = holding
+        if not added or not _holds(batch, chunk) or not self._book.tier.undone(chunk.place):
             return
-        batch = self._batches.get(terms.end_pk, {}).get(terms.root)
-        rest = tuple(each for each in chunk.batches if each is not batch)
-        if batch is None or not rest:
+        if len(chunk.batches) == 1:
             self._book.take_back(chunk)
-        elif len(rest) < len(chunk.batches):
-            self._unlink(chunk, batch)
-            chunk.batches = rest
-            self._book.revert(chunk, max(each.until for each in rest))
+            return
+        self._drop_lease(chunk, batch)
+        self._book.revert(chunk, max(each.until for each in chunk.batches))
 
     def take_back_renewal(self, renewal: Renewal) -> None:
         """The lease stands as it stood before."""
@@ -268,6 +289,10 @@ class _Meta(msgspec.Struct, array_like=True):
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Meta)
+
+
+def _holds(batch: Batch, chunk: Chunk) -> bool:
+    return any(each is batch for each in chunk.batches)
 
 
 def _downloads(chunk: Chunk) -> int:

@@ -124,7 +124,7 @@ class Model:
         if running is None:
             until = min(terms.deadline, now + terms.ttl)
             self.leases[terms.name] = Running(terms.serial, terms.deadline, until)
-        elif terms.serial > running.serial and not self._renewed(running, terms, now):
+        elif terms.serial > running.serial:
             return "Conflict"
         self.since.setdefault(item, now)
         self.held.setdefault(item, set()).add(terms.name)
