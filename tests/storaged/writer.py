@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
 from repram.crypto import statements
 from repram.crypto.statements import EntryTerms, RecordTerms, Signer
 from repram.proto.messages import ANY_VERSION, Append, Entry, NewRecord, PutRecords, Record
+
+M = TypeVar("M", bound=msgspec.Struct)
 
 T0 = 1_700_000_000_000
 MINUTE = 60_000
@@ -141,7 +144,7 @@ def check_proof(record: Record, value: bytes | None = None) -> None:
     )
 
 
-def unframed(body: bytes, kind: type[msgspec.Struct]) -> list[msgspec.Struct]:
+def unframed(body: bytes, kind: type[M]) -> list[M]:
     """The messages of a body that are each preceded by their length."""
     messages = []
     while body:
