@@ -10,7 +10,7 @@ import typer
 
 import repram
 from repram.errors import RepramError
-from repram_cli import bench, output, storaged, transfer
+from repram_cli import bench, doctor, output, storaged, transfer
 
 app = typer.Typer(
     name="repram",
@@ -24,6 +24,7 @@ app.command("upload")(transfer.upload)
 app.command("download")(transfer.download)
 app.add_typer(storaged.app, name="storaged")
 app.add_typer(bench.app, name="bench")
+app.command("doctor")(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:  # typer calls it with one positional value

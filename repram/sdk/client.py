@@ -18,14 +18,16 @@ from repram.content.padding import padme
 from repram.crypto.identity import x25519_image
 from repram.crypto.links import SECRET_SIZE, Link, WebLink, parse_link
 from repram.crypto.xchacha import Bytes
-from repram.errors import LocalError, RepramError, UsageError
-from repram.ids import NodeAddress, format_duration, parse_duration
+from repram.errors import LocalError, NotFound, RepramError, UsageError
+from repram.ids import ItemId, NodeAddress, format_duration, parse_duration
 from repram.proto.connection import Settings
 from repram.proto.endpoint import Endpoint, Session
-from repram.proto.messages import CHUNK_TTL_MAX, CHUNK_TTL_MIN
+from repram.proto.messages import CHUNK_TTL_MIN, STORAGE, TTL_MAX
+from repram.proto.rpc import Caller
+from repram.sdk.leasing import Leasing
 from repram.sdk.parallel import in_thread
 from repram.sdk.source import Content, Uploadable
-from repram.sdk.transfer import Deadline, Download, Progress, Report, Upload
+from repram.sdk.transfer import Download, Progress, Report, Upload
 
 DEFAULT_TTL: Final = "24h"
 HANDSHAKE_TIMEOUT: Final = 10.0
@@ -49,6 +51,7 @@ class Client:
         self._open = contextlib.AsyncExitStack()
         self._endpoints: dict[bool, Endpoint] = {}
         self._sessions: dict[NodeAddress, Session] = {}
+        self._leasings: dict[ItemId, Leasing] = {}  # of what this client has uploaded
         self._connecting = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -86,6 +89,18 @@ class Client:
         finally:
             content.close()
 
+    async def end(self, link: Link) -> None:
+        """Have the node forget, now and for good, what this client has uploaded under the link."""
+        leasing = self._leasings.get(link.item)
+        if leasing is None:
+            raise NotFound(
+                "only the client that has uploaded this can end it, and this one has not",
+                hint="It ends by itself when its time is over.",
+            )
+        session = await self._session(link.node)
+        await Caller(session, STORAGE).ask(leasing.end(session.peer_time))
+        del self._leasings[link.item]
+
     async def download(
         self,
         link: str | Link | WebLink,
@@ -112,10 +127,10 @@ class Client:
     async def _store(
         self, session: Session, host: NodeAddress, content: Content, ttl: int, report: Report
     ) -> Link:
-        deadline = Deadline.after(ttl)
+        leasing = Leasing(ttl, session.peer_time)
         expires = time.time_ns() // 1_000_000 + ttl
         total = None if content.size is None else padme(content.size)
-        upload = Upload(session, deadline, report, total)
+        upload = Upload(session, leasing, report, total)
         chunker = Chunker(content.source)
         chunks = await upload.chunks(chunker)
         manifest = Manifest(
@@ -129,6 +144,7 @@ class Client:
         )
         secret = secrets.token_bytes(SECRET_SIZE)
         item = await upload.put(await asyncio.to_thread(manifests.seal, manifest, secret))
+        self._leasings[item] = leasing
         return Link(host, item, secret)
 
     async def _look_up(
@@ -166,9 +182,9 @@ class Client:
 
 def _checked_ttl(text: str) -> int:
     ttl = parse_duration(text)
-    if not CHUNK_TTL_MIN <= ttl <= CHUNK_TTL_MAX:
+    if not CHUNK_TTL_MIN <= ttl <= TTL_MAX:
         raise UsageError(
-            f"a file lives {format_duration(CHUNK_TTL_MIN)} to {format_duration(CHUNK_TTL_MAX)}, not {text}",
+            f"a file lives {format_duration(CHUNK_TTL_MIN)} to {format_duration(TTL_MAX)}, not {text}",
             hint="Give a --ttl within these bounds.",
         )
     return ttl

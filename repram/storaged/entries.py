@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
+from repram.crypto import statements
 from repram.errors import Conflict, NotFound, UsageError
 from repram.ids import ItemId, format_size
 from repram.proto.messages import (
@@ -54,6 +55,9 @@ class Entries:
             raise UsageError(
                 f"an entry has at most {format_size(ENTRY_MAX)}, inside the message or behind it"
             )
+        feed = statements.feed_id(request.owner, request.label)
+        size = request.size or len(request.data)
+        await self._gate.consult("append", feed.raw, size, request.owner)
         with self._book.room(request.size, self._now()):
             body = bytes(await incoming.take(request.size))
         try:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final
 
+from repram.crypto import statements
 from repram.errors import NotFound, UsageError
 from repram.ids import ItemId, format_size
 from repram.proto.endpoint import Session
@@ -55,7 +56,7 @@ class Values:
 
     def answer_on(self, server: Server[Request, Reply]) -> None:
         """Have a server ask here; every error is the caller's to be told."""
-        if not self._book.tier.durable:
+        if not self._book.tier.durable and not self._gate.consults:
             server.on(PutRecords, self.put_inline)
         server.on_task(PutRecords, self.put)
         server.on(GetRecord, self.get)
@@ -79,6 +80,7 @@ class Values:
         """Keep versions; what is said to be held has been settled."""
         account = self._gate.admit(incoming.session, Right.STORE)
         _check_size(request)
+        await self._consult(request)
         with self._book.room(request.size, self._now()):
             body = bytes(await incoming.take(request.size))
         values: list[Bytes] = [body] if body else [each.value for each in request.records]
@@ -90,6 +92,14 @@ class Values:
             raise
         self._tell(kept)
         return OutcomesReply(tuple(outcomes))
+
+    async def _consult(self, request: PutRecords) -> None:
+        if not self._gate.consults:
+            return
+        for record in request.records:
+            item = statements.record_id(request.owner, record.label)
+            size = request.size or len(record.value)
+            await self._gate.consult("put", item.raw, size, request.owner)
 
     def _tell(self, kept: Sequence[RecordEntry]) -> None:
         for entry in kept:
