@@ -39,8 +39,8 @@ class Entries:
         self._book = book
         self._gate = gate
         self._now = now
-        self._followers = Followers()
-        self.feeds = Feeds(book, gate, self._followers.tell)
+        self.followers = Followers()
+        self.feeds = Feeds(book, gate, self.followers.tell)
 
     def answer_on(self, server: Server[Request, Reply]) -> None:
         """Have a server ask here; every error is the caller's to be told."""
@@ -66,7 +66,7 @@ class Entries:
             await self._book.tier.settled()  # there may be a proof
             raise
         await self._settled(entry)
-        self._followers.tell(entry.feed)
+        self.followers.tell(entry.feed)
         ttl = request.ttl
         return Held(entry.until - ttl, ttl, max(0, entry.until - self._now()))
 
@@ -82,7 +82,7 @@ class Entries:
         self._gate.admit(incoming.session, Right.READ)
         feed, head = self._head(request.id)
         if request.follow:
-            self._followers.refuse_more()
+            self.followers.refuse_more()
         entries = self._following if request.follow else self._up_to_now
         return Answer(feed, entries(request.id, request.start, head.number))
 
@@ -116,7 +116,7 @@ class Entries:
 
     async def _following(self, feed: bytes, start: int, _last: int) -> AsyncIterator[bytes]:
         """What is here, and then what comes, for as long as something is known of the feed."""
-        with self._followers.joined(feed) as happened:
+        with self.followers.joined(feed) as happened:
             while self.feeds.head(feed, self._now()) is not None:
                 happened.clear()
                 while numbers := self.feeds.numbers(feed, start, _AT_ONCE):

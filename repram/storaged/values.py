@@ -51,8 +51,8 @@ class Values:
         self._gate = gate
         self._owners = owners
         self._now = now
-        self._watches = Watches()
-        self.records = Records(book, gate, self._watches.changed)
+        self.watches = Watches()
+        self.records = Records(book, gate, self.watches.changed)
 
     def answer_on(self, server: Server[Request, Reply]) -> None:
         """Have a server ask here; every error is the caller's to be told."""
@@ -103,7 +103,7 @@ class Values:
 
     def _tell(self, kept: Sequence[RecordEntry]) -> None:
         for entry in kept:
-            self._watches.changed(entry.key[1:], entry.batch.owner)
+            self.watches.changed(entry.key[1:], entry.batch.owner)
 
     # ---- reading
 
@@ -161,12 +161,12 @@ class Values:
             self._owners.require(incoming.session, request.owner)
         elif not request.ids:
             raise UsageError("there is nothing to watch: neither ids nor an owner are named")
-        self._watches.refuse_more()
+        self.watches.refuse_more()
         watcher = Watcher(request.ids, request.owner)
         return Answer(Done(len(watcher.ids)), self._changes(watcher))
 
     async def _changes(self, watcher: Watcher) -> AsyncIterator[bytes]:
-        with self._watches.joined(watcher):
+        with self.watches.joined(watcher):
             yield self._present(watcher.ids)
             after = b""
             while ids := self.records.after(watcher.owner, after, _AT_ONCE):

@@ -156,6 +156,12 @@ class Book:
             self.ended += 1
             self._tell(entry)
 
+    def sweep(self, key: bytes, now: int) -> None:
+        """Free the entry of this key, if its time has come."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.until <= now:
+            self._expired(key, now)
+
     def take_back(self, entry: Entry) -> None:
         """It could not be written: it never was here."""
         if self._entries.get(entry.key) is entry:

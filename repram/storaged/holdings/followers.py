@@ -16,25 +16,25 @@ class Followers:
     """An event for each of them, by feed."""
 
     def __init__(self) -> None:
-        self._count = 0
+        self.count = 0
         self._by_feed: dict[bytes, set[asyncio.Event]] = {}
 
     def refuse_more(self) -> None:
         """Busy when there are as many as there may be."""
-        if self._count >= FOLLOWERS_MAX:
-            raise Busy(f"{self._count} others follow feeds of this node, and it takes no more")
+        if self.count >= FOLLOWERS_MAX:
+            raise Busy(f"{self.count} others follow feeds of this node, and it takes no more")
 
     @contextmanager
     def joined(self, feed: bytes) -> Iterator[asyncio.Event]:
         """An event that is set whenever something has happened to the feed."""
         self.refuse_more()
         happened = asyncio.Event()
-        self._count += 1
+        self.count += 1
         self._by_feed.setdefault(feed, set()).add(happened)
         try:
             yield happened
         finally:
-            self._count -= 1
+            self.count -= 1
             self._by_feed[feed].discard(happened)
             if not self._by_feed[feed]:
                 del self._by_feed[feed]

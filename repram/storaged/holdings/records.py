@@ -166,35 +166,46 @@ class Records:
         now: int,
     ) -> None:
         """An older version that was signed for longer could return: then a floor stays until that is over."""
+        self._book.sweep(entry.key, now)
         last = max(floor.until if floor else 0, before.until if before else 0)
-        raised = None
-        if last > entry.until:
-            owner, account = entry.batch.owner, entry.batch.account
-            raised = Floor(FLOOR + entry.key[1:], last, 0, None, entry.version, owner, account)
-        self._make_room(entry, before, raised, floor, now)
+        raised = self._raised(entry, floor, last, now) if last > entry.until else None
+        self._make_room(entry, before, raised if floor is None else None, now)
         if raised is not None:
             self._book.keep(raised, b"", now)
         self._book.keep(entry, value, now)
         self._list(entry, before)
 
+    def _raised(self, entry: RecordEntry, floor: Floor | None, until: int, now: int) -> Floor:
+        """A floor of this version; it is charged to whom the first one was."""
+        key, batch = FLOOR + entry.key[1:], entry.batch
+        self._book.sweep(key, now)
+        account = floor.account if floor else batch.account
+        return Floor(key, until, 0, None, entry.version, batch.owner, account)
+
     def _make_room(
-        self,
-        entry: RecordEntry,
-        before: RecordEntry | None,
-        raised: Floor | None,
-        floor: Floor | None,
-        now: int,
+        self, entry: RecordEntry, before: RecordEntry | None, floor: Floor | None, now: int
     ) -> None:
-        """Room and quota for both, or Full: nothing has changed then."""
-        batch, cost = entry.batch, self._book.tier.cost
-        weight = self._weight(entry) + (cost(0) if raised else 0)
-        freed = (cost(before.size) if before else 0) + (cost(0) if raised and floor else 0)
-        self._gate.charge(batch.account, batch.owner, weight)
+        """Room and quota for a version, less what the one before had, and for a floor; or Full, and nothing
+        has changed."""
+        extra, cost = self._book.tier.cost(0) if floor else 0, self._book.tier.cost
+        batch, charge = entry.batch, self._weight(entry) + extra
+        if before is not None:
+            self._refund(before)
         try:
-            self._book.make_room(cost(entry.size) + (cost(0) if raised else 0) - freed, now)
+            self._gate.charge(batch.account, batch.owner, charge)
+            try:
+                freed = cost(before.size) if before else 0
+                self._book.make_room(cost(entry.size) + extra - freed, now)
+            except RepramError:
+                self._gate.refund(batch.account, batch.owner, charge)
+                raise
         except RepramError:
-            self._gate.refund(batch.account, batch.owner, weight)
+            if before is not None:
+                self._gate.charge(before.batch.account, before.batch.owner, self._weight(before))
             raise
+
+    def _refund(self, entry: RecordEntry) -> None:
+        self._gate.refund(entry.batch.account, entry.batch.owner, self._weight(entry))
 
     def _list(self, entry: RecordEntry, before: RecordEntry | None) -> None:
         """Removals are not listed; what is listed already is not again."""
@@ -229,15 +240,16 @@ class Records:
         assert isinstance(entry, RecordEntry)  # noqa: S101  # its key begins with RECORD
         batch = entry.batch
         batch.leave(entry.index)
-        self._gate.refund(batch.account, batch.owner, self._weight(entry))
-        if self._book.latest(entry.key) is None:
+        if self._book.latest(entry.key) is None:  # what is replaced was settled when room was made
+            self._refund(entry)
             self._unlist(entry)
             if not entry.removed:
                 self._on_gone(entry.key[1:], batch.owner)
 
     def _floor_gone(self, entry: Entry) -> None:
         assert isinstance(entry, Floor)  # noqa: S101  # its key begins with FLOOR
-        self._gate.refund(entry.account, entry.owner, self._book.tier.cost(0))
+        if self._book.latest(entry.key) is None:
+            self._gate.refund(entry.account, entry.owner, self._book.tier.cost(0))
 
     def _weight(self, entry: RecordEntry) -> int:
         return self._book.tier.cost(entry.size + len(entry.note))

@@ -61,25 +61,25 @@ class Watches:
     """All watchers of a node, by what they watch."""
 
     def __init__(self) -> None:
-        self._count = 0
+        self.count = 0
         self._by: dict[bytes, dict[Watcher, None]] = {}
 
     def refuse_more(self) -> None:
         """Busy when there are as many as there may be."""
-        if self._count >= WATCHERS_MAX:
-            raise Busy(f"{self._count} others watch this node, and it takes no more")
+        if self.count >= WATCHERS_MAX:
+            raise Busy(f"{self.count} others watch this node, and it takes no more")
 
     @contextmanager
     def joined(self, watcher: Watcher) -> Iterator[None]:
         """It is told of what happens meanwhile."""
         self.refuse_more()
-        self._count += 1
+        self.count += 1
         for each in watcher.watched:
             self._by.setdefault(each, {})[watcher] = None
         try:
             yield
         finally:
-            self._count -= 1
+            self.count -= 1
             for each in watcher.watched:
                 self._by[each].pop(watcher)
                 if not self._by[each]:
@@ -89,7 +89,7 @@ class Watches:
         """A record of this owner has a new version, or is gone."""
         if not self._by:
             return
-        limit = max(WAITING_MIN, WAITING_IN_ALL // self._count)
+        limit = max(WAITING_MIN, WAITING_IN_ALL // self.count)
         for each in (item, owner):
             for watcher in self._by.get(each, ()):
                 watcher.tell(item, limit)
