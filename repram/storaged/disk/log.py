@@ -106,13 +106,18 @@ class Log:
         """The number of the segment that is appended to."""
         return max(self.segments, default=0)
 
+    def make_sure(self, first: int) -> None:
+        """At the start: sync the segments from this one on, for a process that was killed did not."""
+        for number, segment in self.segments.items():
+            if first <= number < self.active:
+                self._files.sync(segment.file)
+        self._new_names = True
+        self.sync()
+
     def cut_tail(self, segment: Segment, size: int) -> None:
-        """Cut off what a crash left half-written, and make sure of what stands before it."""
-        if size < segment.size:
-            self._files.truncate(segment.file, size)
-            segment.size = size
-        self._files.sync(segment.file)
-        self._sure = self._end()
+        """Cut off what a crash left half-written."""
+        self._files.truncate(segment.file, size)
+        segment.size = size
 
     def _end(self) -> tuple[int, int]:
         last = self.segments.get(self.active)

@@ -98,15 +98,11 @@ class Recovery:
     def _cut_tail(self) -> None:
         """Cut off what the log ends with if it makes no sense, and sync what nothing proves to be synced."""
         log = self._writer.log
-        for number in sorted(log.segments):
-            segment = log.segments[number]
-            if number < self._sure[0]:
-                continue
-            size = segment.size
-            if number == log.active and self._damaged and self._damaged[-1].segment is segment:
-                last = self._damaged[-1]
-                size = last.start if last.end == segment.size else size
-            log.cut_tail(segment, size)
+        if self._damaged and self._damaged[-1].ends_the_log(log):
+            tail = self._damaged.pop()
+            _log.info("the disk: an unfinished write of %d bytes was cut off", tail.end - tail.start)
+            log.cut_tail(tail.segment, tail.start)
+        log.make_sure(self._sure[0])
 
     def _is_whole(self, found: Found) -> bool:
         entry = found.entry

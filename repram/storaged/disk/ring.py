@@ -56,6 +56,8 @@ class Ring:
             found = bytearray(len(header))
             files.read_into(file, found, 0)
             if found == header and files.size(file) == _size(slots):
+                files.sync(file)  # whoever wrote to it last may have been killed before it could
+                files.sync_folder(path.parent)
                 return cls(files, file, slots), False
         file = files.open(path, create=True)
         files.write(file, [header, bytes(_size(slots) - len(header))], 0)

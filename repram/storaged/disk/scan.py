@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from repram.storaged.disk.entries import HEAD_MAX, MAGIC, Entry, Kind, parse
 from repram.storaged.disk.files import Files
-from repram.storaged.disk.log import Segment
+from repram.storaged.disk.log import Log, Segment
 
 _WINDOW: Final = 256 << 10
 
@@ -38,6 +38,10 @@ class Damage(NamedTuple):
     segment: Segment
     start: int
     end: int
+
+    def ends_the_log(self, log: Log) -> bool:
+        """Whether nothing follows, as after a write that was cut short."""
+        return self.segment.number == log.active and self.end == self.segment.size
 
 
 def entries_of(files: Files, segment: Segment, store_id: bytes) -> Iterator[Found | Damage]:

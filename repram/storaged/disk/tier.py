@@ -320,6 +320,8 @@ def _store(files: Files, folder: Path, draw: Draw) -> tuple[OpenFile, bytes]:
         files.read_into(file, content, copy * len(content))
         store_id = bytes(content[len(_STORE_MAGIC) : -_ID_SIZE])
         if content == _identity(store_id):
+            files.sync(file)  # whoever made it may have been killed before it could
+            files.sync_folder(folder)
             return file, store_id
     if "log" in names:
         raise RepramError(

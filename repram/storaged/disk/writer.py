@@ -6,7 +6,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import Enum, auto
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -78,6 +78,7 @@ class Writer:
         self._group = 0
         self._taken: list[int] = []
         self._kills: list[tuple[int, int, Place]] = []  # a heap, by how long each is needed
+        self._order = count()
 
     def close(self) -> None:
         """Wipe keys and let go of files."""
@@ -223,7 +224,7 @@ class Writer:
 
     def hold_kill(self, kill: Place) -> None:
         """Keep the entry that says something is void, for as long as what it voids might be found."""
-        heapq.heappush(self._kills, (kill.horizon, kill.before, kill))
+        heapq.heappush(self._kills, (kill.horizon, next(self._order), kill))
 
     def _forget(self, place: Place, *, ended: bool) -> None:
         let_go(place)
