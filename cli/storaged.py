@@ -66,10 +66,6 @@ Keys: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="FOLDER", help="Keep the keys of what is on disk there: a tmpfs, say."),
 ]
-Snapshot: TypeAlias = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="In memory: write it all there, sealed, now and then."),
-]
 Public: TypeAlias = Annotated[
     bool | None, typer.Option("--public", help="Let anyone who knows the address store here.")
 ]
@@ -103,7 +99,6 @@ def init(
     capacity: Capacity = None,
     disk: Disk = None,
     keys: Keys = None,
-    snapshot: Snapshot = None,
     public: Public = None,
     rate: RateOf = None,
     burst: Burst = None,
@@ -140,7 +135,6 @@ def run(
     capacity: Capacity = None,
     disk: Disk = None,
     keys: Keys = None,
-    snapshot: Snapshot = None,
     public: Public = None,
     rate: RateOf = None,
     burst: Burst = None,
@@ -480,6 +474,4 @@ def _checked(setup: Setup) -> tuple[str, int]:
             listen_address(place)
     if setup.keys and not setup.disk:
         raise UsageError("--keys is for what is on disk", hint="Give --disk FOLDER, too.")
-    if setup.snapshot and setup.disk:
-        raise UsageError("--snapshot is for what is in memory", hint="Leave one of them out.")
     return listen_address(setup.listen)

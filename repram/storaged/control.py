@@ -154,7 +154,7 @@ def ask(path: Path, request: Request, *, patience: float = PATIENCE) -> dict[str
             asking.sendall(msgspec.json.encode(request) + b"\n")
             line = _line(asking)
         except (FileNotFoundError, ConnectionRefusedError):
-            raise NotRunning from None
+            raise NotRunning(f"no node runs here: nothing listens on {path}") from None
         except TimeoutError:
             raise DeadAddress(
                 f"the node does not answer on {path}", hint="Look at its log; kill it if it hangs."

@@ -18,8 +18,11 @@ from repram.proto.messages import STORAGE
 from repram.storaged import clock as clocks
 from repram.storaged import control
 from repram.storaged.access.keeper import Keeper, Terms
+from repram.storaged.access.owners import Owners
 from repram.storaged.access.policy import Policy
 from repram.storaged.clock import Clock
+from repram.storaged.disk.tier import DiskTier
+from repram.storaged.entries import Entries
 from repram.storaged.folder import Folder, Setup
 from repram.storaged.front import Front
 from repram.storaged.health import Health
@@ -30,6 +33,7 @@ from repram.storaged.metrics import Metrics
 from repram.storaged.owner import Owner
 from repram.storaged.service import Service
 from repram.storaged.tier import Tier
+from repram.storaged.values import Values
 from repram.storaged.vitals import watched
 
 _SWEEP_INTERVAL: Final = 0.5
@@ -52,6 +56,8 @@ class Node:
         self.metrics = Metrics(started=time.time())
         self.server = rpc.Server(STORAGE, witness=self.metrics.answered)
         Service(book, keeper, clock.now).answer_on(self.server)
+        Values(book, keeper, Owners(), clock.now).answer_on(self.server)
+        Entries(book, keeper, clock.now).answer_on(self.server)
         self._marks = marks
         self._advertised: HostPort | None = None
         self.front: Front
@@ -109,6 +115,7 @@ class Node:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Answer until `stop` is set, then finish what is under way, say goodbye and leave."""
+        _log.info("serving address=%s tier=%s", self.address, self.book.tier.name)
         async with AsyncExitStack() as ended_at_last:
             if self.keeper.policy is not None:
                 await ended_at_last.enter_async_context(self.keeper.policy)
@@ -168,8 +175,11 @@ class Node:
         await self.front.close()
 
 
-def _tier(_folder: Folder, _setup: Setup) -> Tier:
-    return MemoryTier()
+def _tier(folder: Folder, setup: Setup) -> Tier:
+    if not setup.disk:
+        return MemoryTier()
+    keys = folder.within(setup.keys) if setup.keys else None
+    return DiskTier.open(folder.within(setup.disk), keys=keys)
 
 
 def _terms(setup: Setup) -> Terms:

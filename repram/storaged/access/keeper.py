@@ -88,6 +88,11 @@ class Keeper:
         """Raise NotAllowed for what this node's owner does not want."""
         self.denied.refuse(item, owner)
 
+    @property
+    def consults(self) -> bool:
+        """Whether there is a policy command."""
+        return self.policy is not None
+
     async def consult(self, op: str, item: bytes, size: int, owner: bytes) -> None:
         """Ask the policy command, if there is one; raises NotAllowed."""
         if self.policy is not None:
