@@ -78,6 +78,16 @@ def test_what_a_node_does_is_counted_and_nothing_of_it_is_told(tmp_path: Path) -
         assert secret not in told
 
 
+def test_on_disk_its_syncs_are_timed_and_its_log_is_measured(tmp_path: Path) -> None:
+    with watched("--disk", str(tmp_path / "node")) as it:
+        assert it.value("info", tier="disk") == 1
+        sent = repram("upload", "-", "--host", it.address, stdin=bytes(100_000))
+        assert sent.returncode == 0
+        assert it.value("fsync_seconds_count") >= 1
+        assert it.value("log_bytes") > 100_000
+        assert it.value("unreadable_entries_total") == 0
+
+
 def test_readiness_ends_when_the_node_is_emptied(tmp_path: Path) -> None:
     with watched("--folder", str(tmp_path)) as it:
         assert it.page("/readyz") == (200, "ok\n")
