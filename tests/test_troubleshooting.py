@@ -6,16 +6,20 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 import yaml
 
 from repram import errors
 from repram.errors import RepramError
 from repram.proto.rpc import Code, Failure
 from repram.proto.rpc.failures import error_of
+from repram_cli.main import app
 
 ROOT = Path(__file__).parents[1]
+PAGES = ("operations.md", "troubleshooting.md")
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
 SOURCE = "\n".join(
     re.sub(r'"\s*\n\s*f?"', "", path.read_text())  # a literal that runs over two lines
@@ -77,7 +81,25 @@ def test_alerts_point_to_chapters_that_there_are() -> None:
             assert chapter.rstrip(".") in chapters
 
 
-@pytest.mark.parametrize("page", ["operations.md", "troubleshooting.md"])
+def commands() -> set[tuple[str, str]]:
+    """Each `repram storaged …` or `repram doctor …` in the two pages, with each option behind it."""
+    text = "".join((ROOT / "docs" / name).read_text() for name in PAGES)
+    found = re.findall(r"repram (storaged [a-z]+(?: (?:add|accept))?|doctor)((?: [^`\n#]*)?)", text)
+    return {
+        (verb, option) for verb, rest in found for option in re.findall(r"--[a-z-]+", rest) or [""]
+    }
+
+
+@pytest.mark.parametrize(("verb", "option"), sorted(commands()))
+def test_every_command_and_option_is_one_that_there_is(verb: str, option: str) -> None:
+    command: Any = typer.main.get_command(app)
+    for word in verb.split():
+        command = command.commands[word]
+    if option and command.name != "start":  # which hands its options on to `run`
+        assert option in {name for parameter in command.params for name in parameter.opts}
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_between_pages_lead_somewhere(page: str) -> None:
     text = (ROOT / "docs" / page).read_text()
     for target in re.findall(r"\]\(([^)]+)\)", text):

@@ -21,6 +21,7 @@ from repram.storaged.access.keeper import Keeper, Terms
 from repram.storaged.access.owners import Owners
 from repram.storaged.access.policy import Policy
 from repram.storaged.clock import Clock
+from repram.storaged.disk.files import TimedFiles
 from repram.storaged.disk.tier import DiskTier
 from repram.storaged.entries import Entries
 from repram.storaged.folder import Folder, Setup
@@ -48,12 +49,19 @@ class Node:
     """`open`, then `serve` until told to stop."""
 
     def __init__(
-        self, folder: Folder, clock: Clock, keeper: Keeper, book: Book, marks: MarkFile | None
+        self,
+        folder: Folder,
+        clock: Clock,
+        keeper: Keeper,
+        book: Book,
+        *,
+        marks: MarkFile | None,
+        metrics: Metrics,
     ) -> None:
         """Use `open`."""
         self.folder, self.clock, self.keeper, self.book = folder, clock, keeper, book
         self.started = clock.now()
-        self.metrics = Metrics(started=time.time())
+        self.metrics = metrics
         self.server = rpc.Server(STORAGE, witness=self.metrics.answered)
         Service(book, keeper, clock.now).answer_on(self.server)
         Values(book, keeper, Owners(), clock.now).answer_on(self.server)
@@ -70,7 +78,8 @@ class Node:
 
         The folder is this process's alone: whoever calls has its lock.
         """
-        tier = _tier(folder, setup)
+        metrics = Metrics(started=time.time())
+        tier = _tier(folder, setup, metrics)
         marks = MarkFile.open(folder.clock) if tier.durable else None
         clock = Clock(clocks.boottime, clocks.read(), marks.last if marks else None)
         keeper = Keeper(
@@ -81,7 +90,8 @@ class Node:
             time=time.monotonic,
             policy=Policy(setup.policy) if setup.policy else None,
         )
-        node = cls(folder, clock, keeper, Book(tier, parse_size(setup.capacity)), marks)
+        book = Book(tier, parse_size(setup.capacity))
+        node = cls(folder, clock, keeper, book, marks=marks, metrics=metrics)
         node.book.restore(clock.now())
         await node._remember()
         node._advertised = HostPort.parse(setup.advertise) if setup.advertise else None
@@ -175,11 +185,12 @@ class Node:
         await self.front.close()
 
 
-def _tier(folder: Folder, setup: Setup) -> Tier:
+def _tier(folder: Folder, setup: Setup, metrics: Metrics) -> Tier:
     if not setup.disk:
         return MemoryTier()
     keys = folder.within(setup.keys) if setup.keys else None
-    return DiskTier.open(folder.within(setup.disk), keys=keys)
+    files = TimedFiles(metrics.synced)
+    return DiskTier.open(folder.within(setup.disk), keys=keys, files=files)
 
 
 def _terms(setup: Setup) -> Terms:

@@ -50,6 +50,7 @@ class Buckets:
             int, tuple[Cell, int] | None
         ] = {}  # by cell: what it holds; None: erased
         self.doomed: dict[Pair, int] = {}  # keys that still open something ended, and since when
+        self.shredded = 0  # keys destroyed since the start
 
     def load(self) -> int:
         """Take up what the ring holds; the greatest generation in it."""
@@ -160,6 +161,7 @@ class Buckets:
             cell = bucket.cells.pop(generation)
             self._arena.give_back(bucket.slots.pop(generation))
             self.doomed.pop(cell.pair, None)
+            self.shredded += 1
             self._unsynced[cell.position] = None
         if not bucket.cells:
             del self._by_number[bucket.number]

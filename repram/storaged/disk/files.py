@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Final
 
 from repram.errors import Full, RepramError
@@ -100,6 +101,19 @@ class Files:
         except BlockingIOError:
             return False
         return True
+
+
+class TimedFiles(Files):
+    """The real disk, and how long each of its syncs takes, in seconds."""
+
+    def __init__(self, synced: Callable[[float], None]) -> None:
+        self._synced = synced
+
+    def sync(self, file: OpenFile) -> None:
+        """What was written survives a power cut when this returns."""
+        began = perf_counter()
+        super().sync(file)
+        self._synced(perf_counter() - began)
 
 
 def told(error: OSError, folder: Path) -> RepramError:

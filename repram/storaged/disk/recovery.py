@@ -100,7 +100,9 @@ class Recovery:
         log = self._writer.log
         if self._damaged and self._damaged[-1].ends_the_log(log):
             tail = self._damaged.pop()
-            _log.info("the disk: an unfinished write of %d bytes was cut off", tail.end - tail.start)
+            _log.info(
+                "the disk: an unfinished write of %d bytes was cut off", tail.end - tail.start
+            )
             log.cut_tail(tail.segment, tail.start)
         log.make_sure(self._sure[0])
 
@@ -200,6 +202,7 @@ class Recovery:
 
     def _report(self, kept: int) -> None:
         lost = sum(damage.end - damage.start for damage in self._damaged)
+        self._writer.unreadable = len(self._damaged) + self._keyless
         if lost or self._keyless:
             _log.warning(
                 "the disk: %d bytes of the log in %d places could not be read, and the keys of %d facts "

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from blake3 import blake3
 
@@ -29,6 +29,14 @@ _STORE_MAGIC: Final = b"repram store 1\n\x00"
 _ID_SIZE: Final = 32
 
 _log = logging.getLogger(__name__)
+
+
+class Counts(NamedTuple):
+    """Numbers for whoever watches a node."""
+
+    shredded: int  # keys destroyed since the start
+    unreadable: int  # entries of the log that were lost
+    log_bytes: int
 
 
 class DiskTier:
@@ -90,6 +98,16 @@ class DiskTier:
         return cls(files, folder, store, ring, writer)
 
     # ---- asking
+
+    @property
+    def trouble(self) -> str:
+        """What the disk refuses just now; nothing when it does as it is told."""
+        return self._told
+
+    def counts(self) -> Counts:
+        """What is to be seen of it from outside."""
+        sizes = [segment.size for segment in list(self._writer.log.segments.values())]
+        return Counts(self._writer.buckets.shredded, self._writer.unreadable, sum(sizes))
 
     @property
     def used(self) -> int:

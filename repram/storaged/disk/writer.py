@@ -67,6 +67,7 @@ class Writer:
     ) -> None:
         self._files = files
         self._folder = folder
+        self.unreadable = 0  # entries of the log that could not be taken up at the start
         self.log = log
         self.buckets = buckets
         self.arena = arena
