@@ -12,6 +12,7 @@ from repram.errors import UsageError
 
 NODE_SCHEME: Final = "repram+node://"
 LINK_SCHEME: Final = "repram://"
+INVITE_SCHEME: Final = "repram+invite://"
 DEFAULT_PORT: Final = 7433
 KEY_SIZE: Final = 32
 ID_SIZE: Final = 32
@@ -133,6 +134,11 @@ class NodeAddress:
             raise UsageError(
                 "this is a link, and a node's address belongs here",
                 hint="`repram download` opens links; an address starts with repram+node://",
+            )
+        if text.startswith(INVITE_SCHEME):
+            raise UsageError(
+                "this is an invite, and a node's address belongs here",
+                hint="`repram hosts add` takes invites; an address starts with repram+node://",
             )
         if not text.startswith(NODE_SCHEME):
             raise UsageError(
