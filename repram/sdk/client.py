@@ -27,7 +27,7 @@ from repram.sdk.kv import Values
 from repram.sdk.parallel import in_thread
 from repram.sdk.sessions import Sessions
 from repram.sdk.source import Content, Uploadable
-from repram.sdk.storage import Storage
+from repram.sdk.storage import About, Storage
 from repram.sdk.transfer import Deadline, Download, Progress, Report, Upload
 
 DEFAULT_TTL: Final = "24h"
@@ -72,6 +72,10 @@ class Client:
         if self._storage is None:
             self._storage = Storage(self._sessions, _chosen(self._host))
         return self._storage
+
+    async def about(self) -> About:
+        """What the host is like."""
+        return await (await self.storage.open()).about()
 
     def kv(self, space: Space) -> Values:
         """The values of a space on the host."""

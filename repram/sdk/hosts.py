@@ -33,12 +33,14 @@ class Host:
         """Read an address or an invite as a person pastes it."""
         if text.strip().startswith(INVITE_SCHEME):
             invite = Invite.parse(text)
-            return cls(invite.node, invite.secret, name)
+            return cls(invite.node, Secret(invite.id, invite.secret), name)
         return cls(NodeAddress.parse(text), None, name)
 
     def line(self) -> str:
         """What `parse` reads; an invite is a secret."""
-        return str(self.address if self.secret is None else Invite(self.address, self.secret))
+        if self.secret is None:
+            return str(self.address)
+        return str(Invite(self.address, self.secret.id, self.secret.secret))
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -35,7 +35,7 @@ from repram.sdk.fetching import check_signature, fetch
 from repram.sdk.gathering import Gathering
 from repram.sdk.storage import Storage
 from repram.sdk.versions import Seen, Versions
-from repram.sdk.watching import Event, watch
+from repram.sdk.watching import Event, Watching
 
 DEFAULT_TTL: Final = "1h"
 _ATTEMPTS: Final = 4  # to get above versions that others write meanwhile
@@ -90,7 +90,7 @@ class Values:
         if_version: int | None = None,
         if_absent: bool = False,
     ) -> Stored:
-        """Hold a value. With a condition: only over this version, or only where there is none; Conflict if not."""
+        """Hold a value; with a condition only over this version, or where there is none, else Conflict."""
         check_value(value)
         lifetime, expects = _checked_ttl(ttl), _expected(if_version, if_absent)
         label = self._keys.label(name)
@@ -110,7 +110,9 @@ class Values:
         label = self._keys.label(name)
         record, _ = await self._fetch(name, label, self._keys.id_of(label))
         expects = _expected(if_version, if_absent=False)
-        lifetime = max(RECORD_TTL_MIN, min(record.remaining, TTL_MAX))
+        # As long as what it removes was signed for, so that the node need not remember that apart.
+        conversation = await self._storage.open()
+        lifetime = max(RECORD_TTL_MIN, min(record.deadline - conversation.now(), TTL_MAX))
         outcome = await self._write(name, label, None, lifetime, expects)
         return outcome.version
 
@@ -136,7 +138,7 @@ class Values:
 
         Break out of it inside `contextlib.aclosing`, so that the node stops at once.
         """
-        return watch(self._storage, self._keys, self._seen, names)
+        return Watching(self._storage, self._keys, self._seen, names).events()
 
     # ----
 
@@ -156,8 +158,9 @@ class Values:
                 sealed = self._keys.seal_value(item, version, value)
             record = NewRecord(label, version, now + ttl, ttl, expects, value is None, note)
             outcome = await self._gathering.put(conversation, record, sealed)
+            # What expired or was removed may have been newer, too: so whatever was expected.
             overtaken = outcome.code == Code.CONFLICT and outcome.version >= version
-            if expects == ANY_VERSION and overtaken and attempt < _ATTEMPTS:
+            if overtaken and attempt < _ATTEMPTS:
                 above = outcome.version
                 continue
             _check_outcome(name, outcome, version)

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from repram.crypto.statements import Signer, owner_statement
 from repram.errors import RemoteError
 from repram.proto.endpoint import Session
-from repram.proto.messages import STORAGE, Done, Own, Reply, Request
+from repram.proto.messages import STORAGE, Done, Node, Own, Reply, Request
+from repram.proto.messages import About as AskAbout
 from repram.proto.rpc import Caller
 from repram.sdk.hosts import Host
 from repram.sdk.sessions import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a node says of itself, and how it is reached; in seconds."""
+
+    node: Node
+    clock_offset: float  # the node's clock minus this machine's
+    rtt: float
+
+    @property
+    def free(self) -> int:
+        """Bytes that this caller may still store."""
+        left = self.node.capacity - self.node.used
+        if self.node.quota:
+            left = min(left, self.node.quota - self.node.quota_used)
+        return max(0, left)
 
 
 class Conversation:
@@ -25,6 +44,14 @@ class Conversation:
     def now(self) -> int:
         """The node's time in milliseconds, in which deadlines and versions are written."""
         return (time.monotonic_ns() // 1_000 + self._offset) // 1_000
+
+    async def about(self) -> About:
+        """Ask the node what it is like."""
+        reply = await self.caller.ask(AskAbout())
+        if not isinstance(reply, Node):
+            raise RemoteError("the node did not say what it is like")
+        offset = self.now() / 1_000 - time.time()
+        return About(reply, offset, self.session.stats().rtt / 1_000_000)
 
     async def prove(self, signer: Signer) -> None:
         """Have the node know that this side has an owner's key; in this session alone."""

@@ -10,7 +10,7 @@ from repram.ids import ItemId
 
 COUNTER_BITS: Final = 20
 SEEN_MAX: Final = 1 << 16  # records whose newest version a client remembers
-AHEAD_MAX: Final = 3_600_000  # milliseconds by which a version may be ahead of the node's time
+AHEAD_MAX: Final = 60_000  # milliseconds by which a version may be ahead of the node's time
 
 
 class Versions:
@@ -25,14 +25,14 @@ class Versions:
         if above >> COUNTER_BITS > now + AHEAD_MAX:
             raise Conflict(
                 "the version that is there lies in the future: nothing newer can be written yet",
-                hint="A clock was wrong when it was written. Remove it once it has expired, or use another name.",
+                hint="A clock was wrong when it was written: use another name until it has expired.",
             )
         self._last = max(self._last, above, (now << COUNTER_BITS) - 1) + 1
         return self._last
 
 
 class Seen:
-    """The newest version of each record that a node has shown; an older one that comes later is a rollback."""
+    """The newest version of each record that the node has shown; an older one later is a rollback."""
 
     def __init__(self, limit: int = SEEN_MAX) -> None:
         self._limit = limit

@@ -55,40 +55,53 @@ class Expired:
 Event: TypeAlias = Put | Removed | Expired
 
 
-async def watch(
-    storage: Storage, keys: SpaceKeys, seen: Seen, names: Sequence[str]
-) -> AsyncGenerator[Event, None]:
-    """Every change to these names, or to all."""
-    if len(names) > MANY:
-        raise UsageError(f"at most {MANY} values are watched at once, or all of a space")
-    known = {keys.id_of(keys.label(name)): name for name in names}
-    conversation = await storage.open()
-    if not names:
-        await conversation.prove(keys.signer)
-    request = Watch(tuple(item.raw for item in known), b"" if names else keys.owner)
-    caller: Caller[Request, Reply] = Caller(conversation.session, STORAGE, patience=_FOR_EVER)
-    async with caller.stream(request) as answer:
-        if not isinstance(answer.reply, Done):
-            raise RemoteError("the node did not say that it tells of changes")
-        while True:
-            changed = await _next(answer.body)
-            item = ItemId(changed.id)
-            if changed.version and changed.version < seen.newest(item):
-                continue  # overtaken by what this client did itself meanwhile
-            name = known.get(item)
-            if name is None and names:
-                raise RemoteError("the node told of a value that was not asked for")
-            if name is None and changed.version and not changed.removed:
-                name = await _name(conversation, keys, item)
-            if name is None:
-                continue  # it came and went before its name could be read
-            if changed.version and not changed.removed:
-                known[item] = name
-                yield Put(name, changed.version, changed.remaining)
-                continue
-            if not names:
-                del known[item]  # so that what is known is what is there
-            yield Removed(name, changed.version) if changed.removed else Expired(name)
+class Watching:
+    """One client's watch over some names, or over all of a space."""
+
+    def __init__(self, storage: Storage, keys: SpaceKeys, seen: Seen, names: Sequence[str]) -> None:
+        if len(names) > MANY:
+            raise UsageError(f"at most {MANY} values are watched at once, or all of a space")
+        self._storage = storage
+        self._keys = keys
+        self._seen = seen
+        self._all = not names
+        self._names = {keys.id_of(keys.label(name)): name for name in names}
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """First what is there, then every change."""
+        conversation = await self._storage.open()
+        if self._all:
+            await conversation.prove(self._keys.signer)
+        request = Watch(
+            tuple(item.raw for item in self._names), self._keys.owner if self._all else b""
+        )
+        caller: Caller[Request, Reply] = Caller(conversation.session, STORAGE, patience=_FOR_EVER)
+        async with caller.stream(request) as answer:
+            if not isinstance(answer.reply, Done):
+                raise RemoteError("the node did not say that it tells of changes")
+            while True:
+                event = await self._event(conversation, await _next(answer.body))
+                if event is not None:
+                    yield event
+
+    async def _event(self, conversation: Conversation, changed: Changed) -> Event | None:
+        item, version = ItemId(changed.id), changed.version
+        if version and version < self._seen.newest(item):
+            return None  # overtaken by what this client did itself meanwhile
+        is_there = version > 0 and not changed.removed
+        name = self._names.get(item)
+        if name is None and not self._all:
+            raise RemoteError("the node told of a value that was not asked for")
+        if name is None and is_there:
+            name = await _name(conversation, self._keys, item)
+        if name is None:
+            return None  # it came and went before its name could be read
+        if is_there:
+            self._names[item] = name
+            return Put(name, version, changed.remaining)
+        if self._all:
+            self._names.pop(item, None)  # so that what is remembered is what is there
+        return Removed(name, version) if changed.removed else Expired(name)
 
 
 async def _next(body: Incoming) -> Changed:
