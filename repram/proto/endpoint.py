@@ -148,6 +148,11 @@ class Session:
             self.connection.close(code, reason, now=lib.rp_udp_now())
             self.endpoint.flush()
 
+    @property
+    def peer_time(self) -> int:
+        """What the peer's wall clock says by now, in milliseconds, as it told when the session began."""
+        return int(lib.rp_udp_now() + self.stats().clock_offset) // 1_000
+
     def stats(self) -> Stats:
         """How the session stands."""
         return self.connection.stats()

@@ -18,17 +18,19 @@ from repram.content.padding import padme
 from repram.crypto.links import SECRET_SIZE, Link, WebLink, parse_link
 from repram.crypto.spaces import Space
 from repram.crypto.xchacha import Bytes
-from repram.errors import LocalError, RepramError, UsageError
-from repram.ids import NodeAddress, format_duration, parse_duration
+from repram.errors import LocalError, NotFound, RepramError, UsageError
+from repram.ids import ItemId, NodeAddress, format_duration, parse_duration
 from repram.proto.endpoint import Session
-from repram.proto.messages import CHUNK_TTL_MIN, TTL_MAX
+from repram.proto.messages import CHUNK_TTL_MIN, STORAGE, TTL_MAX
+from repram.proto.rpc import Caller
 from repram.sdk.hosts import Host, Hosts
 from repram.sdk.kv import Values
+from repram.sdk.leasing import Leasing
 from repram.sdk.parallel import in_thread
 from repram.sdk.sessions import Sessions
 from repram.sdk.source import Content, Uploadable
 from repram.sdk.storage import About, Storage
-from repram.sdk.transfer import Deadline, Download, Progress, Report, Upload
+from repram.sdk.transfer import Download, Progress, Report, Upload
 
 DEFAULT_TTL: Final = "24h"
 HANDSHAKE_TIMEOUT: Final = 10.0
@@ -52,6 +54,7 @@ class Client:
         self._sessions = Sessions(timeout)
         self._storage: Storage | None = None
         self._values: dict[Space, Values] = {}
+        self._leasings: dict[ItemId, Leasing] = {}  # of what this client has uploaded
 
     async def __aenter__(self) -> Self:
         return self
@@ -102,6 +105,18 @@ class Client:
         finally:
             content.close()
 
+    async def end(self, link: Link) -> None:
+        """Have the node forget, now and for good, what this client has uploaded under the link."""
+        leasing = self._leasings.get(link.item)
+        if leasing is None:
+            raise NotFound(
+                "only the client that has uploaded this can end it, and this one has not",
+                hint="It ends by itself when its time is over.",
+            )
+        session = await self._sessions.to(link.node)
+        await Caller(session, STORAGE).ask(leasing.end(session.peer_time))
+        del self._leasings[link.item]
+
     async def download(
         self,
         link: str | Link | WebLink,
@@ -128,10 +143,10 @@ class Client:
     async def _store(
         self, session: Session, host: NodeAddress, content: Content, ttl: int, report: Report
     ) -> Link:
-        deadline = Deadline.after(ttl)
+        leasing = Leasing(ttl, session.peer_time)
         expires = time.time_ns() // 1_000_000 + ttl
         total = None if content.size is None else padme(content.size)
-        upload = Upload(session, deadline, report, total)
+        upload = Upload(session, leasing, report, total)
         chunker = Chunker(content.source)
         chunks = await upload.chunks(chunker)
         manifest = Manifest(
@@ -145,6 +160,7 @@ class Client:
         )
         secret = secrets.token_bytes(SECRET_SIZE)
         item = await upload.put(await asyncio.to_thread(manifests.seal, manifest, secret))
+        self._leasings[item] = leasing
         return Link(host, item, secret)
 
     async def _look_up(

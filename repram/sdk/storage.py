@@ -38,12 +38,12 @@ class Conversation:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.caller: Caller[Request, Reply] = Caller(session, STORAGE)
-        self._offset = session.stats().clock_offset
+        self._ahead = session.peer_time - _monotonic_ms()  # of this machine's clock
         self._proved: set[bytes] = set()
 
     def now(self) -> int:
         """The node's time in milliseconds, in which deadlines and versions are written."""
-        return (time.monotonic_ns() // 1_000 + self._offset) // 1_000
+        return _monotonic_ms() + self._ahead
 
     async def about(self) -> About:
         """Ask the node what it is like."""
@@ -78,3 +78,7 @@ class Storage:
         if self._conversation is None or self._conversation.session is not session:
             self._conversation = Conversation(session)
         return self._conversation
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -1,19 +1,16 @@
-"""The node's two clocks, read at the edge and passed in as one value."""
+"""The node's time: the wall clock's at the start, and from then on CLOCK_BOOTTIME's."""
 
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from collections.abc import Callable
 
 
-class Moment(NamedTuple):
-    """Milliseconds on the clock that decides about expiry, and on the wall, which is only told."""
+def anchored() -> Callable[[], int]:
+    """Milliseconds that go on through suspend and never jump, whoever sets the wall clock."""
+    ahead = time.time_ns() // 1_000_000 - _boottime()
+    return lambda: _boottime() + ahead
 
-    boot: int
-    wall: int
 
-
-def now() -> Moment:
-    """CLOCK_BOOTTIME goes on through suspend and never jumps."""
-    boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
-    return Moment(boot, time.time_ns() // 1_000_000)
+def _boottime() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000

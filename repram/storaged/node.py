@@ -15,8 +15,10 @@ from repram.proto.connection import Settings
 from repram.proto.endpoint import Endpoint, Session
 from repram.proto.messages import STORAGE
 from repram.storaged import clock
+from repram.storaged.access.open_gate import OpenGate
+from repram.storaged.holdings.book import Book
+from repram.storaged.memory import MemoryTier
 from repram.storaged.service import Service
-from repram.storaged.store import MemoryStore
 
 CALLS_AT_ONCE: Final = 64  # of one session; further ones wait at the caller
 _SWEEP_INTERVAL: Final = 0.5
@@ -31,9 +33,10 @@ class Node:
 
     def __init__(self, endpoint: Endpoint, memory: int) -> None:
         self._endpoint = endpoint
-        self._store = MemoryStore(memory)
+        self._book = Book(MemoryTier(), memory)
+        self._now = clock.anchored()
         self._server = rpc.Server(STORAGE)
-        Service(self._store, clock.now).answer_on(self._server)
+        Service(self._book, OpenGate(), self._now).answer_on(self._server)
         self._sessions: set[Session] = set()
 
     @classmethod
@@ -75,11 +78,11 @@ class Node:
     async def _sweep(self) -> None:
         """Free in slices, so that a million items that expire at once hold up nobody."""
         while True:
-            freed = self._store.expire(clock.now())
+            freed = self._book.expire(self._now())
             await asyncio.sleep(0 if freed else _SWEEP_INTERVAL)
 
     async def _drain(self) -> None:
-        _log.info("draining sessions=%d items=%d", len(self._sessions), len(self._store))
+        _log.info("draining sessions=%d items=%d", len(self._sessions), len(self._book))
         try:
             async with asyncio.timeout(_DRAIN_TIME):
                 await self._server.drain()

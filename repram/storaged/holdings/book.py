@@ -131,6 +131,17 @@ class Book:
             self.tier.drop(entry.place, ended=True)
             self._tell(entry)
 
+    def take_back(self, entry: Entry) -> None:
+        """It could not be written: it never was here."""
+        if self._entries.get(entry.key) is entry:
+            del self._entries[entry.key]
+            self._tell(entry)
+
+    def revert(self, entry: Entry, until: int) -> None:
+        """Its other time could not be written: it has the one from before."""
+        entry.until = until
+        self._queue(entry)
+
     def body(self, entry: Entry) -> Bytes:
         """The bytes; IntegrityFailure when they are damaged."""
         return self.tier.body(entry.place)
