@@ -28,9 +28,7 @@ class Owner:
         self, root: bytes, now: int, ttl: int = MINUTE, *, serial: int = 0, deadline: int = 0
     ) -> LeaseTerms:
         """A lease that begins now, unless a deadline says otherwise."""
-        return LeaseTerms(
-            root, self.renews.key, self.ends.key, serial, deadline or now + ttl, ttl
-        )
+        return LeaseTerms(root, self.renews.key, self.ends.key, serial, deadline or now + ttl, ttl)
 
     def lease(self, terms: LeaseTerms, by: Signer | None = None) -> Lease:
         return Lease(*terms, (by or self.ends).sign(terms.statement()))
