@@ -28,6 +28,7 @@ _RECORD: Final = struct.Struct(">32sQQQB32s32s")
 _ROOT: Final = struct.Struct(">32s32s")
 _ENTRY: Final = struct.Struct(">32sQ32sQQ32s")
 _LEAF: Final = struct.Struct(">32sI")
+_HASH_OF_NOTHING: Final = blake3(b"").digest()
 
 
 class Signer:
@@ -51,21 +52,26 @@ def check(key: bytes, statement: bytes, signature: bytes) -> None:
 # ---- Merkle trees: one signature for many ----
 
 
+def tree_of(leaves: Sequence[bytes]) -> list[list[bytes]]:
+    """All levels over at least one leaf, the leaves first and the root alone in the last."""
+    levels = [list(leaves)]
+    while len(levels[-1]) > 1:
+        levels.append(_above(levels[-1]))
+    return levels
+
+
 def root_of(leaves: Sequence[bytes]) -> bytes:
     """The root over at least one leaf; a single leaf is its own root."""
-    level = list(leaves)
-    while len(level) > 1:
-        level = _above(level)
-    return level[0]
+    return tree_of(leaves)[-1][0]
 
 
 def proof_of(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """What has to be hashed in, level by level, to get from one leaf to the root."""
-    level, path = list(leaves), []
-    while len(level) > 1:
+    path = []
+    for level in tree_of(leaves)[:-1]:
         beside = index ^ 1
         path.append(level[beside] if beside < len(level) else level[index])
-        level, index = _above(level), index >> 1
+        index >>= 1
     return tuple(path)
 
 
@@ -149,7 +155,9 @@ class RecordTerms(NamedTuple):
 
     def leaf(self) -> bytes:
         """Its place in a batch."""
-        packed = _RECORD.pack(*self[:5], blake3(self.note).digest(), blake3(self.value).digest())
+        note = blake3(self.note).digest() if self.note else _HASH_OF_NOTHING
+        value = blake3(self.value).digest() if self.value else _HASH_OF_NOTHING
+        packed = _RECORD.pack(*self[:5], note, value)
         return blake3(packed, derive_key_context=labels.RECORD_LEAF).digest()
 
 

@@ -50,8 +50,9 @@ class Server(Generic[Q, P]):
     """Answers the calls of any number of sessions.
 
     A kind of request is answered by a plain function, at once and without a task, or by a coroutine
-    in a task of its own, of which `at_once` run at a time while others wait their turn. How many calls
-    one session may have under way is its endpoint's `max_streams`; its other calls wait at the caller.
+    in a task of its own, of which `at_once` run at a time while others wait their turn. A kind may have
+    both: then the function answers what came in one piece and without a body. How many calls one
+    session may have under way is its endpoint's `max_streams`; its other calls wait at the caller.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class _Calls(Generic[Q, P]):
         try:
             request, left, behind = self._split(data)
             handler = self._server.plain.get(type(request))
-            if handler is None:
+            if handler is None or (behind and type(request) in self._server.tasks):
                 calling = self._session.came_whole(stream, behind)
                 self._spawn(calling, lambda stream: self._run(stream, request, left))
                 return
@@ -196,7 +197,8 @@ class _Calls(Generic[Q, P]):
         except RepramError as error:
             await self._respond(stream, self._failure(error), b"")
             return
-        if plain := self._server.plain.get(type(request)):
+        plain = self._server.plain.get(type(request))
+        if plain is not None and type(request) not in self._server.tasks:
             late = self._late(plain, request, incoming)
             await self._respond(stream, *await self._outcome(stream, late))
         else:

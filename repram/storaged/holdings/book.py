@@ -69,6 +69,10 @@ class Book:
         entry = self._entries.get(key)
         return entry if entry is not None and entry.until > now else None
 
+    def latest(self, key: bytes) -> Entry | None:
+        """The entry of that key, even one past its time that has not been swept yet."""
+        return self._entries.get(key)
+
     def entries(self) -> Iterator[Entry]:
         """All of them, those past their time included until they are swept."""
         return iter(self._entries.values())
@@ -112,8 +116,9 @@ class Book:
         else:
             entry.key = before.key  # the queue holds this one
             entry.place = self.tier.replace(before.place, entry.key, meta, body, entry.until)
-            self._tell(before)
         self._entries[entry.key] = entry
+        if before is not None:
+            self._tell(before)  # who is told finds in `latest` what came in its place
         if before is None or entry.until < before.until:
             self._queue(entry)
 
