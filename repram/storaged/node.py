@@ -16,9 +16,11 @@ from repram.proto.endpoint import Endpoint, Session
 from repram.proto.messages import STORAGE
 from repram.storaged import clock
 from repram.storaged.access.open_gate import OpenGate
+from repram.storaged.access.owners import Owners
 from repram.storaged.holdings.book import Book
 from repram.storaged.memory import MemoryTier
 from repram.storaged.service import Service
+from repram.storaged.values import Values
 
 CALLS_AT_ONCE: Final = 64  # of one session; further ones wait at the caller
 _SWEEP_INTERVAL: Final = 0.5
@@ -36,7 +38,9 @@ class Node:
         self._book = Book(MemoryTier(), memory)
         self._now = clock.anchored()
         self._server = rpc.Server(STORAGE)
-        Service(self._book, OpenGate(), self._now).answer_on(self._server)
+        gate = OpenGate()
+        Service(self._book, gate, self._now).answer_on(self._server)
+        Values(self._book, gate, Owners(), self._now).answer_on(self._server)
         self._sessions: set[Session] = set()
 
     @classmethod
