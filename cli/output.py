@@ -50,6 +50,30 @@ def report(error: RepramError) -> None:
         say(f"  {error.hint}")
 
 
+@contextmanager
+def errors_told(*, json: bool) -> Iterator[None]:
+    """With --json an error is an object, too."""
+    try:
+        yield
+    except RepramError as error:
+        if json:
+            event("error", code=error.exit_code, message=str(error), hint=error.hint)
+        raise
+
+
+def raw(value: bytes) -> None:
+    """Bytes as they are; on a terminal the prompt comes on a line of its own."""
+    sys.stdout.buffer.write(value)
+    if sys.stdout.isatty() and not value.endswith(b"\n"):
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.flush()
+
+
+def stdin_up_to(limit: int) -> bytes:
+    """All of standard input, or one byte more than the limit."""
+    return sys.stdin.buffer.read(limit + 1)
+
+
 def stdin() -> io.FileIO:
     """Standard input without a buffer: a reader that is cancelled leaves no lock behind."""
     return io.FileIO(sys.stdin.fileno(), closefd=False)

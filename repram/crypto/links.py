@@ -25,6 +25,7 @@ from repram.ids import (
     KEY_SIZE,
     LINK_SCHEME,
     NODE_SCHEME,
+    SPACE_SCHEME,
     HostPort,
     ItemId,
     NodeAddress,
@@ -200,6 +201,11 @@ def _not_an_invite(text: str) -> UsageError:
             "this is a link, and an invite belongs here",
             hint="`repram download` opens links; an invite starts with repram+invite://",
         )
+    if text.startswith(SPACE_SCHEME):
+        return UsageError(
+            "this is a space, and an invite belongs here",
+            hint="A space goes to `repram space join`; an invite starts with repram+invite://",
+        )
     if not text.startswith(INVITE_SCHEME):
         return UsageError(
             "this is not an invite",
@@ -215,6 +221,11 @@ def _not_a_link(text: str) -> UsageError:
         return UsageError(
             "this is an invite to a node, and a link belongs here",
             hint="An invite goes to `repram hosts add`; `repram upload` prints links.",
+        )
+    if text.startswith(SPACE_SCHEME):
+        return UsageError(
+            "this is a space, and a link belongs here",
+            hint="A space goes to `repram space join`; `repram upload` prints links.",
         )
     if text.startswith(NODE_SCHEME):
         return UsageError(
