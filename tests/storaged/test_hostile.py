@@ -16,20 +16,38 @@ import structlog
 from repram.crypto.sealing import id_of
 from repram.errors import RateLimited, StreamReset
 from repram.proto.endpoint import Session
-from repram.proto.messages import CHUNK_MAX, STORAGE, Get, Has, Put, Reply, Request
+from repram.proto.messages import (
+    CHUNK_MAX,
+    STORAGE,
+    Fork,
+    Get,
+    GetRecord,
+    Has,
+    ListRecords,
+    Own,
+    Put,
+    ReadFeed,
+    Reply,
+    Request,
+    Watch,
+)
 from repram.proto.rpc import MAX_MESSAGE, Caller, Code, Failure, Server
 from repram.proto.rpc.codec import message_size
 from repram.proto.rpc.failures import error_of
 from repram.storaged import clock as clocks
 from repram.storaged.access.keeper import Keeper, Terms
+from repram.storaged.access.owners import Owners
+from repram.storaged.entries import Entries
 from repram.storaged.holdings.book import Book
 from repram.storaged.memory import MemoryTier
 from repram.storaged.metrics import Metrics, Standing
 from repram.storaged.service import Service
+from repram.storaged.values import Values
 from repram_cli import logs
 from tests.conftest import Run
 from tests.leases import ALICE, BOB, MINUTE
 from tests.nodes import calling, serving
+from tests.storaged.writer import Writer, new
 
 BODY = b"the body that nobody may read " * 40
 ITEM = id_of(BODY).raw
@@ -55,8 +73,10 @@ async def node(*, rate: float = 0, burst: float = 0, patience: float = 0.2) -> A
     keeper = Keeper(terms, clock, folder=None, entropy=bytes, time=seconds)
     metrics = Metrics(started=0)
     server = Server(STORAGE, patience=patience, witness=metrics.answered)
-    service = Service(Book(MemoryTier(), 1 << 26), keeper, clock.now)
-    service.answer_on(server)
+    book = Book(MemoryTier(), 1 << 26)
+    Service(book, keeper, clock.now).answer_on(server)
+    Values(book, keeper, Owners(), clock.now).answer_on(server)
+    Entries(book, keeper, clock.now).answer_on(server)
     async with serving(server) as at, calling(at) as hostile, calling(at) as other:
         yield Node(metrics, clock.now(), hostile, Caller(other, STORAGE))
 
@@ -120,6 +140,24 @@ def of_another_item(now: int) -> bytes:
     return asked(changed(put_of(now), id=id_of(b"another").raw), BODY)
 
 
+WRITER = Writer.of(7)
+
+
+def records_of_another(now: int) -> bytes:
+    put = WRITER.put(new("name", b"value", at=now))
+    return asked(msgspec.structs.replace(put, owner=Writer.of(8).owner))
+
+
+def with_another_value(now: int) -> bytes:
+    signed = WRITER.put(new("name", b"value", at=now))
+    return asked(msgspec.structs.replace(signed, records=(new("name", b"other", at=now),)))
+
+
+def changed_entry(now: int) -> bytes:
+    (entry,) = WRITER.chain("feed", b"said", at=now)
+    return asked(msgspec.structs.replace(entry, data=b"never said"))
+
+
 HOSTILE: dict[str, tuple[Callable[[int], bytes], Code]] = {
     "nothing": (lambda _: b"", Code.MALFORMED),
     "half a header": (lambda _: b"\x01\x00", Code.MALFORMED),
@@ -170,6 +208,19 @@ HOSTILE: dict[str, tuple[Callable[[int], bytes], Code]] = {
         lambda now: asked(msgspec.structs.replace(ALICE.end(now=now), signature=bytes(64))),
         Code.INTEGRITY,
     ),
+    "records signed by another": (records_of_another, Code.INTEGRITY),
+    "a record with another value": (with_another_value, Code.INTEGRITY),
+    "no records": (lambda _: packed("putrecords", bytes(32), [], bytes(64)), Code.MALFORMED),
+    "an owner's key that was not proved": (
+        lambda _: asked(Own(WRITER.owner, bytes(64))),
+        Code.INTEGRITY,
+    ),
+    "another's list": (lambda _: asked(ListRecords(WRITER.owner)), Code.NOT_ALLOWED),
+    "another's watch": (lambda _: asked(Watch(owner=WRITER.owner)), Code.NOT_ALLOWED),
+    "a record that is not here": (lambda _: asked(GetRecord(ITEM)), Code.NOT_FOUND),
+    "an entry that was changed": (changed_entry, Code.INTEGRITY),
+    "a feed that is not here": (lambda _: asked(ReadFeed(ITEM)), Code.NOT_FOUND),
+    "a fork that is none": (lambda _: asked(Fork(ITEM)), Code.NOT_FOUND),
     "a renewal of nothing": (
         lambda now: asked(ALICE.renewal(put_of(now), now)),
         Code.NOT_FOUND,
