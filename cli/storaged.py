@@ -438,7 +438,7 @@ def _own_folder(path: Path | None) -> Iterator[Folder]:
 def _ask(folder: Path | None, request: control.Request) -> dict[str, Any]:
     from repram.storaged import control
 
-    answer = control.ask(control.socket_path(_folder(folder).path), request)
+    answer = control.ask(control.found(_folder(folder).path), request)
     del answer["ok"]
     return answer
 

@@ -117,6 +117,12 @@ def socket_path(folder: Path) -> Path:
     return Path(runtime) / "repram" / f"storaged-{name}.sock"
 
 
+def found(folder: Path) -> Path:
+    """Where the node of this folder is listening: a system's service knows no user's folder of sockets."""
+    within = folder / "control.sock"
+    return within if within.is_socket() else socket_path(folder)
+
+
 @asynccontextmanager
 async def serving(path: Path, answering: Answering) -> AsyncIterator[None]:
     """Answer on this socket. One that is left over from before is replaced: the caller holds the lock."""

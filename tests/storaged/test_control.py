@@ -147,6 +147,11 @@ def test_each_folder_has_a_socket_of_its_own_among_the_users(
     one, other = (control.socket_path(tmp_path / name) for name in ("one", "other"))
     assert one.parent == other.parent == tmp_path / "repram"
     assert one != other
+    (tmp_path / "one").mkdir()
+    assert control.found(tmp_path / "one") == one
+    with socket.socket(socket.AF_UNIX) as services:
+        services.bind(str(tmp_path / "one" / "control.sock"))
+    assert control.found(tmp_path / "one") == tmp_path / "one" / "control.sock"
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert control.socket_path(tmp_path / "one") == tmp_path / "one" / "control.sock"
 
