@@ -69,4 +69,4 @@ def _coloured(text: str, colour: str) -> str:
 
 def _state_folder() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "repram"
+    return Path(state).expanduser() / "repram" / "storaged"
