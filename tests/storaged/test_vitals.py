@@ -32,7 +32,7 @@ class Watched(Node):
 
     def page(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(self.pages + path, timeout=10) as answer:
+            with urllib.request.urlopen(self.pages + path, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as answer:
             with answer:
@@ -59,7 +59,7 @@ def test_what_a_node_does_is_counted_and_nothing_of_it_is_told(tmp_path: Path) -
     canary = "attack at dawn, " * 100
     (tmp_path / "canary-name.txt").write_text(canary)
     with watched() as it:
-        sent = repram("upload", tmp_path / "canary-name.txt", "--ttl", "30s", "--host", it.address)
+        sent = repram("upload", tmp_path / "canary-name.txt", "--ttl", "10m", "--host", it.address)
         link = sent.stdout.decode().strip()
         assert repram("download", link, "-o", tmp_path / "back").returncode == 0
         assert it.value("requests_total", verb="put", outcome="done") >= 2  # body and manifest
