@@ -48,7 +48,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag=str.lower):
 # ---- leases and chunks ----
 
 
-class Lease(Part):
+class Lease(Part, frozen=True):
     """Terms and who signed them: end_pk, or in a renewal renew_pk."""
 
     root: Hash
@@ -60,7 +60,7 @@ class Lease(Part):
     signature: Signature
 
 
-class Put(Message):
+class Put(Message, frozen=True):
     """Hold the `size` bytes of the body that follows under this lease, in whose tree they stand at `index`.
 
     `downloads`: how often they may be fetched, each time under a claim; 0: without a limit.
@@ -74,26 +74,26 @@ class Put(Message):
     downloads: Annotated[int, Meta(ge=0, le=DOWNLOADS_MAX)] = 0
 
 
-class Get(Message):
+class Get(Message, frozen=True):
     """Send the bytes of a chunk, a record or a feed entry, from `offset` on."""
 
     id: Id
     offset: Count = 0
 
 
-class Has(Message):
+class Has(Message, frozen=True):
     """Which of these are here, and for how long still?"""
 
     ids: Annotated[tuple[Id, ...], Meta(max_length=MANY)]
 
 
-class Renew(Message):
+class Renew(Message, frozen=True):
     """A lease with a later deadline, for every item of its root that is here."""
 
     lease: Lease
 
 
-class End(Message):
+class End(Message, frozen=True):
     """End this key's leases on a root, for good; on everything, when the root is all zero."""
 
     root: Hash
@@ -102,7 +102,7 @@ class End(Message):
     signature: Signature
 
 
-class Held(Message):
+class Held(Message, frozen=True):
     """It is held: since when, for how long in all, and how long still."""
 
     created: Count
@@ -110,7 +110,7 @@ class Held(Message):
     remaining: Count
 
 
-class Found(Message):
+class Found(Message, frozen=True):
     """It is here: `size` bytes follow as the body."""
 
     size: Count
@@ -119,13 +119,13 @@ class Found(Message):
     remaining: Count
 
 
-class Here(Message):
+class Here(Message, frozen=True):
     """For each id asked for the milliseconds that remain; 0: it is not here."""
 
     remaining: Annotated[tuple[Count, ...], Meta(max_length=MANY)]
 
 
-class Done(Message):
+class Done(Message, frozen=True):
     """It is done, and concerned so many items."""
 
     count: Count
@@ -137,7 +137,7 @@ ANY_VERSION: Final = -1  # a newer version than there is
 NO_VERSION: Final = 0  # only if there is none
 
 
-class NewRecord(Part):
+class NewRecord(Part, frozen=True):
     """One version of a record to be kept; `expects` says over what: a version, or one of the two above."""
 
     label: Hash
@@ -150,7 +150,7 @@ class NewRecord(Part):
     value: Annotated[bytes, Meta(max_length=INLINE_MAX)] = b""
 
 
-class PutRecords(Message):
+class PutRecords(Message, frozen=True):
     """Keep these versions. The owner has signed the root over all of them, in this order.
 
     With `size` there is one, and its value is the body that follows.
@@ -162,7 +162,7 @@ class PutRecords(Message):
     size: Count = 0
 
 
-class Outcome(Part):
+class Outcome(Part, frozen=True):
     """What became of one record: held, or the code of the failure and the version that is there."""
 
     code: Count
@@ -172,20 +172,20 @@ class Outcome(Part):
     remaining: Count = 0
 
 
-class Outcomes(Message):
+class Outcomes(Message, frozen=True):
     """One for each record, in the order in which they came."""
 
     outcomes: Annotated[tuple[Outcome, ...], Meta(max_length=64)]
 
 
-class GetRecord(Message):
+class GetRecord(Message, frozen=True):
     """The newest version of a record; nothing but its version when that is `known`."""
 
     id: Id
     known: Version = 0
 
 
-class Record(Message):
+class Record(Message, frozen=True):
     """A version and the proof that its owner signed it; with `size` its value follows as the body."""
 
     owner: Key
@@ -204,21 +204,21 @@ class Record(Message):
     signature: Signature = bytes(64)
 
 
-class Unchanged(Message):
+class Unchanged(Message, frozen=True):
     """It still has the version that the asker knows."""
 
     version: Version
     remaining: Count
 
 
-class Own(Message):
+class Own(Message, frozen=True):
     """The other end has this owner's key: it may list, watch and append what is its own, in this session."""
 
     owner: Key
     signature: Signature
 
 
-class ListRecords(Message):
+class ListRecords(Message, frozen=True):
     """The owner's records behind a cursor, in the order of their ids; the session has proved the owner."""
 
     owner: Key
@@ -226,7 +226,7 @@ class ListRecords(Message):
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = PAGE_MAX
 
 
-class Row(Part):
+class Row(Part, frozen=True):
     """One record of a list."""
 
     id: Id
@@ -238,14 +238,14 @@ class Row(Part):
     note: Note = b""
 
 
-class Rows(Message):
+class Rows(Message, frozen=True):
     """A page; there is more when `more`."""
 
     rows: Annotated[tuple[Row, ...], Meta(max_length=PAGE_MAX)]
     more: bool = False
 
 
-class Watch(Message):
+class Watch(Message, frozen=True):
     """Tell of every change to these records, or to all of an owner's, until the caller hangs up.
 
     The answer is Done, and behind it, as long as anyone listens, `Changed` messages, each with its length
@@ -256,7 +256,7 @@ class Watch(Message):
     owner: Annotated[bytes, Meta(max_length=32)] = b""
 
 
-class Changed(Message):
+class Changed(Message, frozen=True):
     """A record has a new version, was removed, or has expired (version 0). Values are asked for."""
 
     id: Id
@@ -268,7 +268,7 @@ class Changed(Message):
 # ---- feeds ----
 
 
-class Append(Message):
+class Append(Message, frozen=True):
     """One entry more for an owner's feed, with `size` bytes of data as the body, or inline."""
 
     owner: Key
@@ -282,7 +282,7 @@ class Append(Message):
     size: Count = 0
 
 
-class ReadFeed(Message):
+class ReadFeed(Message, frozen=True):
     """The entries from a number on, `Entry` messages with their length in front, as the body.
 
     With `follow` they go on coming as they are appended, until the caller hangs up.
@@ -293,7 +293,7 @@ class ReadFeed(Message):
     follow: bool = False
 
 
-class Feed(Message):
+class Feed(Message, frozen=True):
     """A feed's owner and its head: the last entry's number and hash; `forked` when two of one number came."""
 
     owner: Key
@@ -303,7 +303,7 @@ class Feed(Message):
     forked: bool = False
 
 
-class Entry(Message):
+class Entry(Message, frozen=True):
     """One entry of a feed."""
 
     number: Count
@@ -316,7 +316,7 @@ class Entry(Message):
     data: Annotated[bytes, Meta(max_length=ENTRY_MAX)]
 
 
-class Fork(Message):
+class Fork(Message, frozen=True):
     """Show what proves that a feed's writer signed two entries of one number: a body of two entries."""
 
     id: Id
@@ -325,7 +325,7 @@ class Fork(Message):
 # ---- items that may be fetched a number of times ----
 
 
-class Claim(Message):
+class Claim(Message, frozen=True):
     """Reserve one download for ten minutes, or take up that of this key again; the session has it then."""
 
     id: Id
@@ -333,7 +333,7 @@ class Claim(Message):
     signature: Signature
 
 
-class GiveBack(Message):
+class GiveBack(Message, frozen=True):
     """The download did not come about: others may have it."""
 
     id: Id
@@ -341,13 +341,13 @@ class GiveBack(Message):
     signature: Signature
 
 
-class Downloads(Message):
+class Downloads(Message, frozen=True):
     """How often an item may still be fetched, how often it was, and by how many just now."""
 
     id: Id
 
 
-class Claimed(Message):
+class Claimed(Message, frozen=True):
     """Reserved for so long (0: nothing is reserved), and how the item stands."""
 
     remaining: Count
@@ -359,11 +359,11 @@ class Claimed(Message):
 # ---- the node itself ----
 
 
-class About(Message):
+class About(Message, frozen=True):
     """What is this node like?"""
 
 
-class Node(Message):
+class Node(Message, frozen=True):
     """What it is like: its software, its clock, what it holds on, and what this caller may do there."""
 
     version: Annotated[str, Meta(max_length=64)]

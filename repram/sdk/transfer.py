@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from itertools import islice
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from repram.content import manifest as manifests
 from repram.content.chunker import Chunker
 from repram.content.manifest import ChunkRef, Manifest
 from repram.crypto import sealing
+from repram.crypto.statements import BATCH_MAX
 from repram.crypto.xchacha import Bytes
-from repram.errors import IntegrityFailure, NotFound, RemoteError, RepramError
-from repram.ids import ItemId, format_duration
+from repram.errors import IntegrityFailure, NotFound, RemoteError
+from repram.ids import ItemId
 from repram.proto.endpoint import Session
 from repram.proto.messages import STORAGE, Found, Get, Held, Put
 from repram.proto.rpc import Caller, Malformed
+from repram.sdk.leasing import Leasing
 from repram.sdk.parallel import in_order, in_thread
 
 CHUNKS_IN_FLIGHT: Final = 8
@@ -34,37 +36,20 @@ class Progress:
 Report: TypeAlias = Callable[[Progress], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """One deadline for all items of an upload, counted from its start."""
-
-    ttl: int
-    start: int
-
-    @classmethod
-    def after(cls, ttl: int) -> Deadline:
-        """`ttl` milliseconds from now."""
-        return cls(ttl, _boot_ms())
-
-    def remaining(self) -> int:
-        """Milliseconds that are left, or an error when the upload took longer than it was to live."""
-        left = self.start + self.ttl - _boot_ms()
-        if left <= 0:
-            raise RepramError(
-                f"the upload took longer than the {format_duration(self.ttl)} that it was to live",
-                hint="Give a longer --ttl.",
-            )
-        return left
+class _Sealed(NamedTuple):
+    ref: ChunkRef
+    body: Bytes
 
 
 class Upload:
     """One file on its way to one node."""
 
     def __init__(
-        self, session: Session, deadline: Deadline, report: Report, total: int | None
+        self, session: Session, leasing: Leasing, report: Report, total: int | None
     ) -> None:
+        self._session = session
         self._node = Caller(session, STORAGE)
-        self._deadline = deadline
+        self._leasing = leasing
         self._report = report
         self._total = total
         self._chunks: list[ChunkRef] = []
@@ -76,24 +61,32 @@ class Upload:
         return tuple(self._chunks)
 
     async def put(self, sealed: Bytes) -> ItemId:
-        """Have the node hold the bytes until the deadline."""
+        """Have the node hold the bytes until the deadline, under a lease of their own."""
         item = sealing.id_of(sealed)
-        request = Put(item.raw, len(sealed), self._deadline.ttl, self._deadline.remaining())
-        answer = await self._node.call(request, body=sealed)
-        if not isinstance(answer.reply, Held):
-            raise RemoteError("the node did not say that it holds what it was sent")
+        await self._put(self._leasing.puts([(item, len(sealed))])[0], sealed)
         return item
 
     async def _jobs(self, chunker: Chunker) -> AsyncIterator[Coroutine[Any, Any, ChunkRef]]:
+        """Sealed and leased batch by batch: a lease names all that it holds before the first is put."""
         blocks = iter(chunker)
-        while (block := await in_thread(lambda: next(blocks, None))) is not None:
+        while batch := await in_thread(lambda: list(islice(blocks, BATCH_MAX))):
             manifests.check_size(chunker.size)
-            yield self._seal_and_put(block)
+            sealed = [await asyncio.to_thread(_sealed, block) for block in batch]
+            puts = self._leasing.puts([(ItemId(each.ref.id), len(each.body)) for each in sealed])
+            batch.clear()
+            for each, put in zip(sealed, puts, strict=True):
+                yield self._put_chunk(each.ref, put, each.body)
+            sealed.clear()
 
-    async def _seal_and_put(self, block: Bytes) -> ChunkRef:
-        key, sealed = await asyncio.to_thread(sealing.seal_chunk, block)
-        item = await self.put(sealed)
-        return ChunkRef(item.raw, key, len(block))
+    async def _put_chunk(self, ref: ChunkRef, put: Put, sealed: Bytes) -> ChunkRef:
+        await self._put(put, sealed)
+        return ref
+
+    async def _put(self, put: Put, sealed: Bytes) -> None:
+        self._leasing.refuse_late(self._session.peer_time)
+        answer = await self._node.call(put, body=sealed)
+        if not isinstance(answer.reply, Held):
+            raise RemoteError("the node did not say that it holds what it was sent")
 
     async def _count(self, chunk: ChunkRef) -> None:
         self._chunks.append(chunk)
@@ -154,5 +147,6 @@ class Download:
         return answer.body
 
 
-def _boot_ms() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+def _sealed(block: Bytes) -> _Sealed:
+    key, sealed = sealing.seal_chunk(block)
+    return _Sealed(ChunkRef(sealing.id_of(sealed).raw, key, len(block)), sealed)

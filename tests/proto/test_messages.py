@@ -7,16 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repram.proto.messages import STORAGE, Found, Get, Held, Put, Reply, Request
+from repram.proto.messages import STORAGE, Found, Get, Held, Lease, Put, Renew, Reply, Request
 from repram.proto.rpc import Malformed, UnknownRequest
 from repram.proto.rpc.codec import REPLY_HEAD, REQUEST_HEAD
 
 counts = st.integers(0, 1 << 53)
 ids = st.binary(min_size=32, max_size=32)
-requests = st.one_of(st.builds(Put, ids, counts, counts, counts), st.builds(Get, ids))
+leases = st.builds(
+    Lease, ids, ids, ids, counts, counts, counts, st.binary(min_size=64, max_size=64)
+)
+requests = st.one_of(
+    st.builds(Put, ids, counts, leases, st.integers(0, 15), st.lists(ids, max_size=4).map(tuple)),
+    st.builds(Get, ids, counts),
+    st.builds(Renew, leases),
+)
 replies = st.one_of(
     st.builds(Held, counts, counts, counts), st.builds(Found, counts, counts, counts, counts)
 )
+LEASE = [bytes(32), bytes(32), bytes(32), 0, 1, 1, bytes(64)]
 
 
 @given(requests)
@@ -39,10 +47,16 @@ def test_the_time_that_is_left_travels_in_milliseconds_and_is_never_nought(secon
 @pytest.mark.parametrize(
     "content",
     [
-        ["put", bytes(31), 1, 1, 1],
-        ["put", bytes(32), -1, 1, 1],
-        ["put", bytes(32), 1 << 54, 1, 1],
-        ["put", bytes(32), 1, 1],
+        ["put", bytes(31), 1, LEASE],
+        ["put", bytes(32), -1, LEASE],
+        ["put", bytes(32), 1 << 54, LEASE],
+        ["put", bytes(32), 1],
+        ["put", bytes(32), 1, LEASE[:6]],
+        ["put", bytes(32), 1, [*LEASE[:6], bytes(63)]],
+        ["put", bytes(32), 1, LEASE, 16],
+        ["put", bytes(32), 1, LEASE, 0, [bytes(32)] * 5],
+        ["put", bytes(32), 1, LEASE, 0, [], (1 << 20) + 1],
+        ["has", [bytes(32)] * 1_025],
         ["get"],
         ["get", "x" * 32],
         {"put": 1},
@@ -61,5 +75,5 @@ def test_an_unknown_kind_of_request_is_told_apart() -> None:
 
 
 def test_a_field_that_a_newer_side_adds_is_passed_over() -> None:
-    newer = msgspec.msgpack.encode(["get", bytes(32), "added later"])
+    newer = msgspec.msgpack.encode(["get", bytes(32), 0, "added later"])
     assert STORAGE.read_request(newer) == Get(bytes(32))

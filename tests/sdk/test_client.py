@@ -15,15 +15,18 @@ from repram.content import manifest as manifests
 from repram.content.chunker import CHUNK_SIZE
 from repram.content.padding import padme
 from repram.crypto.links import Link, WebLink
+from repram.crypto.statements import BATCH_MAX
 from repram.errors import Conflict, IntegrityFailure, NotFound, RepramError, UsageError
 from repram.ids import HostPort, NodeAddress
 from repram.proto.endpoint import Session
-from repram.proto.messages import STORAGE, Found, Get, Held, Put
+from repram.proto.messages import STORAGE, Done, End, Found, Get, Held, Lease, Put
 from repram.proto.rpc import Answer, Incoming, Server
 from repram.sdk import Client, Progress
 from repram.storaged import clock
+from repram.storaged.access.open_gate import OpenGate
+from repram.storaged.holdings.book import Book
+from repram.storaged.memory import MemoryTier
 from repram.storaged.service import Service
-from repram.storaged.store import MemoryStore
 from tests.conftest import Run
 from tests.nodes import serving
 
@@ -31,11 +34,17 @@ CONTENT = random.Random(7).randbytes(3 * CHUNK_SIZE + 12_345)
 Tamper = Callable[[list[bytes], int], bytes]
 
 
+def node_time() -> Callable[[], int]:
+    return clock.Clock(clock.boottime, clock.read(), None).now
+
+
 class Lying:
     """A node that holds honestly and, once told how, gives other bytes than it holds."""
 
     def __init__(self) -> None:
-        self._service = Service(MemoryStore(1 << 30), clock.now)
+        self.book = Book(MemoryTier(), 1 << 30)
+        self._service = Service(self.book, OpenGate(), node_time())
+        self.server = Server(STORAGE)
         self._order: list[bytes] = []
         self.tamper: Tamper | None = None
         self.only: int | None = None
@@ -57,13 +66,17 @@ class Lying:
         assert isinstance(body, bytes | bytearray)
         return bytes(body)
 
+    async def end(self, request: End, incoming: Incoming) -> Done:
+        return await self._service.end(request, incoming)
+
 
 @asynccontextmanager
 async def lying() -> AsyncIterator[tuple[Lying, NodeAddress]]:
     node = Lying()
-    server = Server(STORAGE)
+    server = node.server
     server.on_task(Put, node.put)
     server.on(Get, node.get)
+    server.on_task(End, node.end)
     async with serving(server) as address:
         yield node, address
 
@@ -129,7 +142,7 @@ def test_a_node_sees_the_padded_total_and_nothing_of_the_content(run: Run[None])
     async def main() -> None:
         async with lying() as (node, address), Client(address) as client:
             await client.upload(io.BytesIO(marked), name="canary.txt")
-            held = [bytes(item.body) for item in node._service._store._items.values()]
+            held = [bytes(node.book.body(entry)) for entry in node.book.entries()]
             assert not any(b"canary" in each for each in held)
             chunks = sorted(held, key=len)[1:] if len(held[-1]) < 2_000 else held[:-1]
             assert sum(len(each) - 16 for each in chunks) == padme(len(marked))
@@ -287,5 +300,45 @@ def test_a_key_that_no_node_can_have_is_a_malformed_address(run: Run[None]) -> N
         async with Client(NodeAddress(bytes(32), HostPort("127.0.0.1", 1))) as client:
             with pytest.raises(UsageError, match="no Ed25519 public key"):
                 await client.upload(io.BytesIO(b"x"))
+
+    run(main())
+
+
+def test_a_large_upload_is_leased_in_batches_under_one_end_key(run: Run[None]) -> None:
+    async def main() -> None:
+        leases: list[Lease] = []
+        async with lying() as (node, address), Client(address) as client:
+            put = node.put
+
+            async def noting(request: Put, body: Incoming) -> Held:
+                leases.append(request.lease)
+                return await put(request, body)
+
+            node.server.on_task(Put, noting)
+            content = CONTENT * 5 + b"x"
+            link = await client.upload(io.BytesIO(content), ttl="60s")
+            sink = io.BytesIO()
+            await client.download_into(link, sink)
+            assert sink.getvalue() == content
+        chunks = -(-padme(len(content)) // CHUNK_SIZE)
+        assert len(leases) == chunks + 1
+        assert len({lease.root for lease in leases}) == -(-chunks // BATCH_MAX) + 1
+        assert len({(lease.end_pk, lease.deadline, lease.ttl) for lease in leases}) == 1
+
+    run(main())
+
+
+def test_an_upload_is_ended_by_who_made_it_and_nobody_else(run: Run[None], tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lying() as (_, address), Client(address) as client, Client() as other:
+            link, kept = [await client.upload(io.BytesIO(CONTENT)) for _ in range(2)]
+            with pytest.raises(NotFound, match="only the client that has uploaded"):
+                await other.end(link)
+            await client.end(link)
+            with pytest.raises(NotFound, match="has expired"):
+                await client.download(link, tmp_path / "out")
+            await client.download(kept, tmp_path / "out")
+            with pytest.raises(NotFound):
+                await client.end(link)
 
     run(main())

@@ -27,8 +27,24 @@ class Gate(Protocol):
     def refuse_denied(self, item: bytes, owner: bytes) -> None:
         """Raise NotAllowed when the node's owner does not want this item, or anything of this owner."""
 
+    @property
+    def consults(self) -> bool:
+        """Whether someone else has a say before something is taken: nothing is then taken without waiting."""
+
+    async def consult(self, op: str, item: bytes, size: int, owner: bytes) -> None:
+        """Ask whoever else has a say before something is taken; raises NotAllowed."""
+
+    def rights(self, session: Session) -> tuple[bool, bool]:
+        """Whether this session may store, and whether it may read."""
+
+    def quota(self, session: Session) -> tuple[int, int]:
+        """How much this session's account may hold (0: as much as there is room), and how much it does."""
+
     def charge(self, account: bytes, owner: bytes, size: int) -> None:
         """Count bytes that are held from now on against the quotas of both; raises Full."""
+
+    def recount(self, account: bytes, owner: bytes, size: int) -> None:
+        """Count what was held before a restart, whatever the quotas are by now."""
 
     def refund(self, account: bytes, owner: bytes, size: int) -> None:
         """They are held no longer."""
