@@ -75,7 +75,7 @@ class Records:
 
     def get(self, item: bytes, now: int) -> tuple[RecordEntry, Version] | None:
         """The newest version, which may be a removal."""
-        entry = self._entry(item, now)
+        entry = self._entry(RECORD + item, now)
         if entry is None:
             return None
         version = entry.read()
@@ -159,22 +159,21 @@ class Records:
         self, batch: Batch, index: int, new: NewRecord, value: Bytes, now: int
     ) -> tuple[Outcome, RecordEntry | None]:
         item = statements.record_id(batch.owner, new.label).raw
-        there = 0
+        key, there = RECORD + item, 0
         try:
             ahead = _check(new, value, now)
             self._gate.refuse_denied(item, batch.owner)
-            before, floor = self._entry(item, now), self._floor(item, now)
+            before, floor = self._entry(key, now), self._floor(item, now)
             there = before.version if before else floor.version if floor else 0
             if before and there == new.version and self._is_same(before, new, value, now):
-                return held(before.read(), now), None
+                return held(there, before.read().over, new.ttl, now), None
             _check_order(new, there, before if before and before.read().over > now else None)
-            entry = RecordEntry(
-                RECORD + item, new.deadline, len(value), None, head_of(new, ahead, index), batch
-            )
+            head = head_of(new, ahead, index)
+            entry = RecordEntry(key, new.deadline, len(value), None, head, batch)
             self._keep(entry, value, before, floor, now)
         except RepramError as error:
             return Outcome(failure_of(error).code, there), None
-        return held(entry.read(), now), entry
+        return held(new.version, new.deadline - ahead, new.ttl, now), entry
 
     def _is_same(self, there: RecordEntry, new: NewRecord, value: Bytes, now: int) -> bool:
         """Whether it has been put before: a retry, or a replay."""
@@ -192,9 +191,12 @@ class Records:
         now: int,
     ) -> None:
         """An older version that was signed for longer could return: then a floor stays until that is over."""
-        self._book.sweep(entry.key, now)
-        last = max(floor.until if floor else 0, before.until if before else 0)
-        raised = self._raised(entry, floor, last, now) if last > entry.until else None
+        raised = None
+        if before is None:
+            self._book.sweep(entry.key, now)
+        if before is not None or floor is not None:
+            last = max(floor.until if floor else 0, before.until if before else 0)
+            raised = self._raised(entry, floor, last, now) if last > entry.until else None
         self._make_room(entry, before, raised if floor is None else None, now)
         if raised is not None:
             self._book.keep(raised, b"", now)
@@ -251,18 +253,18 @@ class Records:
             if owned.empty:
                 del self._owned[owned.owner]
 
-    def _entry(self, item: bytes, now: int) -> RecordEntry | None:
-        entry = self._book.get(RECORD + item, now)
+    def _entry(self, key: bytes, now: int) -> RecordEntry | None:
+        entry = self._book.get(key, now)
         if entry is None:
             return None
         assert isinstance(entry, RecordEntry)  # noqa: S101  # its key begins with RECORD
         if self._durable and self._book.tier.undone(entry.place):  # and nobody waited to be told
             self._put_back(entry, now)
-            return self._entry(item, now)
+            return self._entry(key, now)
         return entry
 
     def _floor(self, item: bytes, now: int) -> Floor | None:
-        floor = self._book.get(FLOOR + item, now)
+        floor = self._book.get(FLOOR + item, now) if self._book.held[FLOOR] else None
         return floor if isinstance(floor, Floor) else None
 
     # ---- what the book tells
@@ -289,7 +291,7 @@ class Records:
             self._gate.refund(entry.account, entry.owner, self._book.tier.cost(0))
 
     def _weight(self, entry: RecordEntry) -> int:
-        return self._book.tier.cost(entry.size + len(entry.note))
+        return self._book.tier.cost(entry.size + entry.note_size)
 
     def _shared(self, account: bytes) -> bytes:
         return self._accounts.setdefault(account, account)
