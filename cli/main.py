@@ -10,7 +10,7 @@ import typer
 
 import repram
 from repram.errors import RepramError
-from repram_cli import bench, hosts, kv, output, space, storaged, transfer
+from repram_cli import bench, doctor, hosts, kv, output, space, storaged, transfer
 
 app = typer.Typer(
     name="repram",
@@ -29,6 +29,7 @@ app.add_typer(space.app, name="space")
 app.add_typer(hosts.app, name="hosts")
 app.add_typer(storaged.app, name="storaged")
 app.add_typer(bench.app, name="bench")
+app.command("doctor")(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:  # typer calls it with one positional value

@@ -27,7 +27,7 @@ def data(line: str) -> None:
     sys.stdout.flush()
 
 
-def event(kind: str, **fields: object) -> None:
+def event(kind: str, /, **fields: object) -> None:
     """One JSON object with its `type`, on a line of its own."""
     data(msgspec.json.encode({"type": kind, **fields}).decode())
 

@@ -21,6 +21,7 @@ from repram.proto.messages import (
     STORAGE,
     Append,
     Entry,
+    Held,
     ReadFeed,
     Reply,
     Request,
@@ -66,7 +67,6 @@ class Feed:
         if not self._number:
             await self._catch_up()
         conversation = await self._storage.open()
-        await conversation.prove(signer)
         deadline = conversation.now() + lifetime
         terms = EntryTerms(self.id.raw, self._number + 1, self._hash, deadline, lifetime, data)
         inline = len(data) <= INLINE_MAX
@@ -82,11 +82,7 @@ class Feed:
             0 if inline else len(data),
         )
         answer = await conversation.caller.call(request, body=b"" if inline else data)
-        reply = answer.reply
-        if not isinstance(reply, Head) or (reply.number, reply.hash) != (
-            terms.number,
-            terms.hash(),
-        ):
+        if not isinstance(answer.reply, Held):
             raise RemoteError("the node did not say that it keeps the entry")
         self._number, self._hash = terms.number, terms.hash()
         return terms.number

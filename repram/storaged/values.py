@@ -6,11 +6,10 @@ Chunks and feeds are answered beside it, on the same server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final
 
-import msgspec
-
+from repram.crypto import statements
 from repram.errors import NotFound, UsageError
 from repram.ids import ItemId, format_size
 from repram.proto.endpoint import Session
@@ -32,7 +31,7 @@ from repram.proto.messages import (
     Watch,
 )
 from repram.proto.messages import Outcomes as OutcomesReply
-from repram.proto.rpc import Answer, Incoming, Server
+from repram.proto.rpc import Answer, Incoming, Server, framed
 from repram.storaged.access.gate import Gate, Right
 from repram.storaged.access.owners import Owners
 from repram.storaged.holdings.book import Book
@@ -42,7 +41,6 @@ from repram.storaged.holdings.watches import Watcher, Watches
 from repram.storaged.tier import Bytes
 
 _AT_ONCE: Final = 256  # ids that are looked at before others get their turn
-_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Values:
@@ -53,12 +51,12 @@ class Values:
         self._gate = gate
         self._owners = owners
         self._now = now
-        self._watches = Watches()
-        self.records = Records(book, gate, self._watches.changed)
+        self.watches = Watches()
+        self.records = Records(book, gate, self.watches.changed)
 
     def answer_on(self, server: Server[Request, Reply]) -> None:
         """Have a server ask here; every error is the caller's to be told."""
-        if not self._book.tier.durable:
+        if not self._book.tier.durable and not self._gate.consults:
             server.on(PutRecords, self.put_inline)
         server.on_task(PutRecords, self.put)
         server.on(GetRecord, self.get)
@@ -82,6 +80,7 @@ class Values:
         """Keep versions; what is said to be held has been settled."""
         account = self._gate.admit(incoming.session, Right.STORE)
         _check_size(request)
+        await self._consult(request)
         with self._book.room(request.size, self._now()):
             body = bytes(await incoming.take(request.size))
         values: list[Bytes] = [body] if body else [each.value for each in request.records]
@@ -89,14 +88,23 @@ class Values:
         try:
             await self._book.tier.settled()
         except BaseException:
-            self.records.take_back(kept)
+            self.records.take_back(kept, self._now())
             raise
+        self.records.settled(kept)
         self._tell(kept)
         return OutcomesReply(tuple(outcomes))
 
+    async def _consult(self, request: PutRecords) -> None:
+        if not self._gate.consults:
+            return
+        for record in request.records:
+            item = statements.record_id(request.owner, record.label)
+            size = request.size or len(record.value)
+            await self._gate.consult("put", item.raw, size, request.owner)
+
     def _tell(self, kept: Sequence[RecordEntry]) -> None:
         for entry in kept:
-            self._watches.changed(entry.key[1:], entry.batch.owner)
+            self.watches.changed(entry.key[1:], entry.batch.owner)
 
     # ---- reading
 
@@ -154,27 +162,25 @@ class Values:
             self._owners.require(incoming.session, request.owner)
         elif not request.ids:
             raise UsageError("there is nothing to watch: neither ids nor an owner are named")
+        self.watches.refuse_more()
         watcher = Watcher(request.ids, request.owner)
-        self._watches.add(watcher)
         return Answer(Done(len(watcher.ids)), self._changes(watcher))
 
     async def _changes(self, watcher: Watcher) -> AsyncIterator[bytes]:
-        try:
-            now = self._now()
-            yield b"".join(
-                self._changed(item, now) for item in watcher.ids if self._there(item, now)
-            )
+        with self.watches.joined(watcher):
+            yield self._present(watcher.ids)
             after = b""
             while ids := self.records.after(watcher.owner, after, _AT_ONCE):
-                now = self._now()
-                yield b"".join(self._changed(item, now) for item in ids if self._there(item, now))
+                yield self._present(ids)
                 after = ids[-1]
             while True:
                 ids = await watcher.next(_AT_ONCE)
                 now = self._now()
                 yield b"".join(self._changed(item, now) for item in ids)
-        finally:
-            self._watches.remove(watcher)
+
+    def _present(self, ids: Iterable[bytes]) -> bytes:
+        now = self._now()
+        return b"".join(self._changed(item, now) for item in ids if self._there(item, now))
 
     def _there(self, item: bytes, now: int) -> bool:
         found = self.records.get(item, now)
@@ -186,12 +192,6 @@ class Values:
             return framed(Changed(item, 0))
         version = found[1]
         return framed(Changed(item, version.version, version.removed, version.over - now))
-
-
-def framed(message: msgspec.Struct) -> bytes:
-    """A message of a stream of them: its length (4 bytes) comes first."""
-    data = _encode(message)
-    return len(data).to_bytes(4) + data
 
 
 def _check_size(request: PutRecords) -> None:

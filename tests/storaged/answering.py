@@ -41,6 +41,7 @@ class Answering:
         self.service = Service(self.book, gate or OpenGate(), clock)
         self.server = Server(STORAGE)
         self.service.answer_on(self.server)
+        self.book.restore(clock())
 
 
 @asynccontextmanager

@@ -1,69 +1,92 @@
-"""What a node answers, over real sessions and on a clock that the test moves."""
+"""What a node answers about chunks, over real sessions and on a clock that the test moves."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from dataclasses import replace
 
+import msgspec
 import pytest
 
-from repram.crypto.sealing import id_of
-from repram.errors import Full, IntegrityFailure, NotFound, UsageError
+from repram.crypto import statements
+from repram.errors import (
+    ClockRefused,
+    Conflict,
+    Full,
+    IntegrityFailure,
+    NotAllowed,
+    NotFound,
+    RepramError,
+    UsageError,
+)
 from repram.proto.messages import (
     CHUNK_MAX,
-    CHUNK_TTL_MAX,
     CHUNK_TTL_MIN,
-    STORAGE,
+    TTL_MAX,
+    About,
+    Done,
     Found,
     Get,
+    Has,
     Held,
+    Here,
+    Node,
     Put,
     Reply,
     Request,
 )
-from repram.proto.rpc import Answered, Caller, Server
-from repram.storaged.clock import Moment
-from repram.storaged.service import Service
-from repram.storaged.store import ITEM_OVERHEAD, MemoryStore
+from repram.proto.rpc import Answered, Caller
+from repram.storaged.memory import OVERHEAD
 from tests.conftest import Run
-from tests.nodes import calling, serving
+from tests.leases import ALICE, BOB, MINUTE
+from tests.storaged.answering import Clock, node
+from tests.storaged.lasting import LastingTier
 
 SEALED = b"sealed bytes"
-ID = id_of(SEALED).raw
-MINUTE = 60_000
 
 
-class Clock:
-    """Stands still until the test moves it."""
-
-    def __init__(self) -> None:
-        self.time = 5_000_000
-
-    def __call__(self) -> Moment:
-        return Moment(self.time, 1_700_000_000_000 + self.time)
-
-
-@asynccontextmanager
-async def node(clock: Clock, capacity: int = 1 << 30) -> AsyncIterator[Caller[Request, Reply]]:
-    server = Server(STORAGE)
-    Service(MemoryStore(capacity), clock).answer_on(server)
-    async with serving(server) as address, calling(address) as session:
-        yield Caller(session, STORAGE)
+async def refused(
+    asked: Caller[Request, Reply], request: Request, body: bytes = b"", match: str | None = None
+) -> type[RepramError]:
+    """As what it is refused."""
+    with pytest.raises(RepramError, match=match) as caught:
+        await asked.call(request, body=body, max_body=CHUNK_MAX)
+    return caught.type
 
 
-def test_what_was_put_is_there_until_its_time_and_not_at_it(run: Run[None]) -> None:
+def test_sixty_seconds_are_readable_at_58_and_gone_at_61_by_every_verb(run: Run[None]) -> None:
     async def main() -> None:
         clock = Clock()
         async with node(clock) as asked:
-            answer = await asked.call(Put(ID, len(SEALED), MINUTE, MINUTE), body=SEALED)
-            assert answer.reply == Held(clock().wall, MINUTE, MINUTE)
+            put = ALICE.put(SEALED, clock.time)
+            held = await asked.call(put, body=SEALED)
+            assert held.reply == Held(clock.time, MINUTE, MINUTE)
+            clock.time += 58_000
+            found = await asked.call(Get(put.id), max_body=100)
+            assert found == (Found(len(SEALED), clock.time - 58_000, MINUTE, 2_000), SEALED)
+            assert await asked.ask(Has((put.id,))) == Here((2_000,))
+            clock.time += 3_000
+            assert await refused(asked, Get(put.id)) is NotFound
+            assert await asked.ask(Has((put.id,))) == Here((0,))
+            assert await refused(asked, ALICE.renewal(put, clock.time)) is NotFound
+            assert await refused(asked, put, SEALED) is UsageError
+            assert await asked.ask(ALICE.end(put.lease.root)) == Done(0)
+
+    run(main())
+
+
+def test_it_is_gone_exactly_at_its_deadline(run: Run[None]) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with node(clock) as asked:
+            put = ALICE.put(SEALED, clock.time)
+            await asked.call(put, body=SEALED)
             clock.time += MINUTE - 1
-            found = await asked.call(Get(ID), max_body=100)
-            assert found == (Found(len(SEALED), clock().wall - MINUTE + 1, MINUTE, 1), SEALED)
+            assert await asked.ask(Has((put.id,))) == Here((1,))
             clock.time += 1
-            with pytest.raises(NotFound):
-                await asked.call(Get(ID), max_body=100)
+            assert await asked.ask(Has((put.id,))) == Here((0,))
+            assert await refused(asked, Get(put.id)) is NotFound
 
     run(main())
 
@@ -72,66 +95,249 @@ def test_part_of_a_lease_that_has_passed_counts(run: Run[None]) -> None:
     async def main() -> None:
         clock = Clock()
         async with node(clock) as asked:
-            answer = await asked.call(Put(ID, len(SEALED), MINUTE, 1_000), body=SEALED)
-            assert answer.reply == Held(clock().wall - 59_000, MINUTE, 1_000)
-            clock.time += 1_000
-            with pytest.raises(NotFound):
-                await asked.call(Get(ID))
+            put = ALICE.put(SEALED, clock.time)
+            clock.time += 59_000
+            answer = await asked.call(put, body=SEALED)
+            assert answer.reply == Held(clock.time, MINUTE, 1_000)
+
+    run(main())
+
+
+def with_size(put: Put, size: int) -> Put:
+    return msgspec.structs.replace(put, size=size)
+
+
+@pytest.mark.parametrize("size", [0, CHUNK_MAX + 1])
+def test_a_size_out_of_bounds_is_refused_and_named(run: Run[None], size: int) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with node(clock) as asked:
+            put = with_size(ALICE.put(SEALED, clock.time), size)
+            assert await refused(asked, put, b"x", r"1 byte to 4\.0 MiB") is UsageError
 
     run(main())
 
 
 @pytest.mark.parametrize(
-    ("size", "ttl", "remaining", "named"),
+    ("begins", "ttl", "error", "named"),
     [
-        (0, MINUTE, MINUTE, r"1 byte to 4\.0 MiB"),
-        (CHUNK_MAX + 1, MINUTE, MINUTE, r"1 byte to 4\.0 MiB"),
-        (1, CHUNK_TTL_MIN - 1, 1, "30s to 30d"),
-        (1, CHUNK_TTL_MAX + 1, 1, "30s to 30d"),
-        (1, MINUTE, 0, "cannot remain"),
-        (1, MINUTE, MINUTE + 1, "cannot remain"),
+        (0, CHUNK_TTL_MIN - 1, UsageError, "30s to 30d"),
+        (0, TTL_MAX + 1, UsageError, "30s to 30d"),
+        (-MINUTE, MINUTE, UsageError, "passed 0 ms ago"),
+        (2_001, MINUTE, ClockRefused, "at most 2000 ms"),
     ],
 )
-def test_bounds_are_refused_and_named(
-    run: Run[None], size: int, ttl: int, remaining: int, named: str
+def test_a_lease_out_of_bounds_is_refused_and_named(
+    run: Run[None], begins: int, ttl: int, error: type[RepramError], named: str
 ) -> None:
     async def main() -> None:
-        async with node(Clock()) as asked:
-            with pytest.raises(UsageError, match=named):
-                await asked.call(Put(ID, size, ttl, remaining), body=b"x")
+        clock = Clock()
+        clock.time += MINUTE
+        async with node(clock) as asked:
+            put = ALICE.put(SEALED, clock.time + begins, ttl)
+            assert await refused(asked, put, SEALED, named) is error
 
     run(main())
 
 
-@pytest.mark.parametrize("ttl", [CHUNK_TTL_MIN, CHUNK_TTL_MAX])
-def test_the_bounds_themselves_are_taken(run: Run[None], ttl: int) -> None:
+@pytest.mark.parametrize("ttl", [CHUNK_TTL_MIN, TTL_MAX])
+@pytest.mark.parametrize("begins", [0, 2_000])
+def test_the_bounds_themselves_are_taken_and_the_ttl_is_never_passed(
+    run: Run[None], ttl: int, begins: int
+) -> None:
     async def main() -> None:
-        async with node(Clock()) as asked:
-            await asked.call(Put(ID, len(SEALED), ttl, ttl), body=SEALED)
+        clock = Clock()
+        async with node(clock) as asked:
             largest = bytes(CHUNK_MAX)
-            await asked.call(Put(id_of(largest).raw, CHUNK_MAX, ttl, ttl), body=largest)
+            for body in (SEALED, largest):
+                put = ALICE.put(body, clock.time + begins, ttl)
+                answer = await asked.call(put, body=body)
+                assert answer.reply == Held(clock.time, ttl, ttl)
 
     run(main())
 
 
-def test_bytes_that_the_id_does_not_name_are_not_held(run: Run[None]) -> None:
+def test_a_batch_is_held_under_one_signature(run: Run[None]) -> None:
     async def main() -> None:
-        async with node(Clock()) as asked:
-            with pytest.raises(IntegrityFailure, match="not those"):
-                await asked.call(Put(ID, len(SEALED), MINUTE, MINUTE), body=b"other bytes!")
-            with pytest.raises(NotFound):
-                await asked.call(Get(ID))
+        clock = Clock()
+        async with node(clock) as asked:
+            bodies = [b"%d" % number for number in range(16)]
+            puts = ALICE.puts(bodies, clock.time)
+            for put, body in zip(puts, bodies, strict=True):
+                await asked.call(put, body=body)
+            here = await asked.ask(Has(tuple(put.id for put in puts)))
+            assert here == Here((MINUTE,) * 16)
+            clock.time += 1_000
+            assert await asked.ask(ALICE.renewal(puts[3], clock.time)) == Done(16)
+            here = await asked.ask(Has(tuple(put.id for put in puts)))
+            assert here == Here((MINUTE,) * 16)
+            assert await asked.ask(ALICE.end(puts[5].lease.root)) == Done(16)
+            here = await asked.ask(Has(tuple(put.id for put in puts)))
+            assert here == Here((0,) * 16)
+
+    run(main())
+
+
+FORGERIES: dict[str, Callable[[Put], Put]] = {
+    "another item": lambda put: msgspec.structs.replace(put, id=bytes(32)),
+    "another place": lambda put: msgspec.structs.replace(put, index=put.index ^ 1),
+    "a place beyond the proof": lambda put: msgspec.structs.replace(put, index=put.index | 8),
+    "no proof": lambda put: msgspec.structs.replace(put, proof=()),
+    "another number of downloads": lambda put: msgspec.structs.replace(put, downloads=1),
+    "a later deadline": lambda put: _with_lease(put, deadline=put.lease.deadline + 1),
+    "a longer ttl": lambda put: _with_lease(put, ttl=put.lease.ttl + 1),
+    "another key that renews": lambda put: _with_lease(put, renew_pk=BOB.renews.key),
+    "another key that ends": lambda put: _with_lease(put, end_pk=BOB.ends.key),
+    "signed by who may renew": lambda put: msgspec.structs.replace(
+        put,
+        lease=ALICE.lease(
+            ALICE.terms(put.lease.root, 0, deadline=put.lease.deadline), ALICE.renews
+        ),
+    ),
+}
+
+
+def _with_lease(put: Put, **changes: object) -> Put:
+    return msgspec.structs.replace(put, lease=msgspec.structs.replace(put.lease, **changes))
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forged_put_is_not_taken(run: Run[None], forgery: str) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with node(clock) as asked:
+            put = ALICE.puts([SEALED, b"b", b"c"], clock.time)[0]
+            assert await refused(asked, FORGERIES[forgery](put), SEALED) is IntegrityFailure
+            assert await asked.ask(Has((put.id,))) == Here((0,))
+            await asked.call(put, body=SEALED)
+
+    run(main())
+
+
+@pytest.mark.parametrize("size", [20, 100_000])
+def test_bytes_that_the_id_does_not_name_are_not_held(run: Run[None], size: int) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with node(clock) as asked:
+            put = ALICE.put(bytes(size), clock.time)
+            other = bytes(size - 1) + b"x"
+            assert await refused(asked, put, other, "not those") is IntegrityFailure
+            assert await refused(asked, Get(put.id)) is NotFound
+
+    run(main())
+
+
+def test_a_second_lease_takes_the_bytes_and_keeps_the_item_for_its_own_time(run: Run[None]) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with node(clock) as asked:
+            first, second = ALICE.put(SEALED, clock.time), BOB.put(SEALED, clock.time, 2 * MINUTE)
+            await asked.call(first, body=SEALED)
+            assert await refused(asked, second, b"other bytes!") is IntegrityFailure
+            assert await asked.ask(Has((first.id,))) == Here((MINUTE,))
+            answer = await asked.call(second, body=SEALED)
+            assert answer.reply == Held(clock.time, 2 * MINUTE, 2 * MINUTE)
+            await asked.ask(ALICE.end(first.lease.root))
+            assert await asked.ask(Has((first.id,))) == Here((2 * MINUTE,))
+            await asked.ask(BOB.end(second.lease.root))
+            assert await asked.ask(Has((first.id,))) == Here((0,))
+
+    run(main())
+
+
+def test_the_end_of_the_longer_lease_leaves_the_shorter(run: Run[None]) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with node(clock) as asked:
+            first, second = ALICE.put(SEALED, clock.time), BOB.put(SEALED, clock.time, 2 * MINUTE)
+            await asked.call(first, body=SEALED)
+            await asked.call(second, body=SEALED)
+            assert await asked.ask(BOB.end(second.lease.root)) == Done(1)
+            assert await asked.ask(Has((first.id,))) == Here((MINUTE,))
+
+    run(main())
+
+
+def test_a_replayed_put_lengthens_and_shortens_nothing(run: Run[None]) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with node(clock) as asked:
+            put = ALICE.put(SEALED, clock.time + 1_500)
+            await asked.call(put, body=SEALED)
+            clock.time += 1_500
+            assert (await asked.call(put, body=SEALED)).reply == Held(
+                clock.time - 1_500, MINUTE, MINUTE - 1_500
+            )
+            await asked.ask(ALICE.renewal(put, clock.time, 2 * MINUTE))
+            assert (await asked.call(put, body=SEALED)).reply == Held(
+                clock.time - 1_500, 2 * MINUTE, 2 * MINUTE
+            )
+
+    run(main())
+
+
+def test_a_renewal_needs_a_higher_serial_and_a_later_deadline(run: Run[None]) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with node(clock) as asked:
+            put = ALICE.put(SEALED, clock.time)
+            await asked.call(put, body=SEALED)
+            clock.time += 10_000
+            second = ALICE.renewal(put, clock.time, serial=2, by=ALICE.ends)
+            assert await asked.ask(second) == Done(1)
+            assert await asked.ask(second) == Done(1)
+            later = ALICE.renewal(put, clock.time + 1_000, serial=1)
+            assert await refused(asked, later, match="higher serial") is Conflict
+            sooner = ALICE.renewal(put, clock.time - 1_000, serial=3)
+            assert await refused(asked, sooner, match="later deadline") is Conflict
+            assert await asked.ask(Has((put.id,))) == Here((MINUTE,))
+
+    run(main())
+
+
+def test_only_its_own_keys_renew_a_lease(run: Run[None]) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with node(clock) as asked:
+            put = ALICE.put(SEALED, clock.time)
+            await asked.call(put, body=SEALED)
+            clock.time += 1_000
+            stranger = ALICE.renewal(put, clock.time, by=BOB.renews)
+            assert await refused(asked, stranger) is IntegrityFailure
+            own = BOB.renewal(put, clock.time)
+            assert await refused(asked, own) is NotFound
+            other = replace(ALICE, renews=BOB.renews).renewal(put, clock.time)
+            assert await refused(asked, other, match="another key") is Conflict
+            assert await refused(asked, ALICE.renewal(put, clock.time, serial=0)) is UsageError
+            assert await asked.ask(Has((put.id,))) == Here((MINUTE - 1_000,))
+
+    run(main())
+
+
+def test_only_its_end_key_ends_a_lease(run: Run[None]) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with node(clock) as asked:
+            put = ALICE.put(SEALED, clock.time)
+            await asked.call(put, body=SEALED)
+            forged = ALICE.end(put.lease.root, by=ALICE.renews)
+            assert await refused(asked, forged) is IntegrityFailure
+            assert await asked.ask(BOB.end(put.lease.root)) == Done(0)
+            assert await asked.ask(Has((put.id,))) == Here((MINUTE,))
 
     run(main())
 
 
 def test_a_full_node_refuses_before_it_reads_and_serves_what_it_has(run: Run[None]) -> None:
     async def main() -> None:
-        async with node(Clock(), len(SEALED) + ITEM_OVERHEAD) as asked:
-            await asked.call(Put(ID, len(SEALED), MINUTE, MINUTE), body=SEALED)
-            with pytest.raises(Full, match="this node is full"):
-                await asked.call(Put(bytes(32), CHUNK_MAX, MINUTE, MINUTE), body=bytes(CHUNK_MAX))
-            assert (await asked.call(Get(ID), max_body=100)).body == SEALED
+        clock = Clock()
+        async with node(clock, len(SEALED) + OVERHEAD) as asked:
+            put = ALICE.put(SEALED, clock.time)
+            await asked.call(put, body=SEALED)
+            large = bytes(CHUNK_MAX)
+            assert await refused(asked, ALICE.put(large, clock.time), large, "is full") is Full
+            assert (await asked.call(Get(put.id), max_body=100)).body == SEALED
+            assert await asked.ask(ALICE.end()) == Done(1), "an end fits where a chunk was"
 
     run(main())
 
@@ -139,15 +345,96 @@ def test_a_full_node_refuses_before_it_reads_and_serves_what_it_has(run: Run[Non
 def test_bytes_on_their_way_count_until_they_are_there_or_given_up(run: Run[None]) -> None:
     async def main() -> None:
         clock = Clock()
-        async with node(clock, CHUNK_MAX + ITEM_OVERHEAD) as asked:
+        async with node(clock, CHUNK_MAX + OVERHEAD) as asked:
             largest = bytes(CHUNK_MAX)
-            put = Put(id_of(largest).raw, CHUNK_MAX, MINUTE, MINUTE)
+            put = ALICE.put(largest, clock.time)
             results = await asyncio.gather(
                 *(asked.call(put, body=largest) for _ in range(4)), return_exceptions=True
             )
             assert any(isinstance(each, Answered) for each in results)
             assert all(isinstance(each, Answered | Full) for each in results)
             clock.time += MINUTE
-            await asked.call(put, body=largest)
+            await asked.call(ALICE.put(largest, clock.time), body=largest)
+
+    run(main())
+
+
+def test_a_body_is_read_from_where_one_likes(run: Run[None]) -> None:
+    async def main() -> None:
+        clock = Clock()
+        for tier in (None, LastingTier()):
+            async with node(clock, tier=tier) as asked:
+                put = ALICE.put(SEALED, clock.time)
+                await asked.call(put, body=SEALED)
+                for offset in (0, 1, len(SEALED)):
+                    found = await asked.call(Get(put.id, offset), max_body=100)
+                    assert found.body == SEALED[offset:]
+                    assert isinstance(found.reply, Found)
+                    assert found.reply.size == len(SEALED) - offset
+                beyond = Get(put.id, len(SEALED) + 1)
+                assert await refused(asked, beyond, match="has 12 bytes") is UsageError
+
+    run(main())
+
+
+def test_what_cannot_be_written_is_not_there(run: Run[None]) -> None:
+    async def main() -> None:
+        clock, tier = Clock(), LastingTier()
+        async with node(clock, tier=tier) as asked:
+            held, put = ALICE.put(SEALED, clock.time), ALICE.put(b"another", clock.time)
+            await asked.call(held, body=SEALED)
+            tier.failing = True
+            assert await refused(asked, put, b"another") is Full
+            assert await refused(asked, BOB.put(SEALED, clock.time, 2 * MINUTE), SEALED) is Full
+            assert await refused(asked, ALICE.renewal(held, clock.time, 2 * MINUTE)) is Full
+            assert await asked.ask(Has((put.id, held.id))) == Here((0, MINUTE))
+            assert (await asked.call(Get(held.id), max_body=100)).body == SEALED
+            tier.failing = False
+            await asked.call(put, body=b"another")
+            assert await asked.ask(ALICE.renewal(held, clock.time, 2 * MINUTE)) == Done(1)
+            assert await asked.ask(Has((put.id, held.id))) == Here((MINUTE, 2 * MINUTE))
+
+    run(main())
+
+
+def test_an_end_that_cannot_be_written_is_not_acknowledged(run: Run[None]) -> None:
+    async def main() -> None:
+        clock, tier = Clock(), LastingTier()
+        async with node(clock, tier=tier) as asked:
+            put = ALICE.put(SEALED, clock.time)
+            await asked.call(put, body=SEALED)
+            tier.failing = True
+            assert await refused(asked, ALICE.end(put.lease.root)) is Full
+            tier.failing = False
+            settlements = tier.settlements
+            await asked.ask(ALICE.end(put.lease.root))
+            assert tier.settlements == settlements + 1
+            assert await refused(asked, put, SEALED, "was ended") is NotAllowed
+
+    run(main())
+
+
+def test_a_node_tells_what_it_is_like(run: Run[None]) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with node(clock, 1 << 20) as asked:
+            await asked.call(ALICE.put(SEALED, clock.time), body=SEALED)
+            told = await asked.ask(About())
+            assert isinstance(told, Node)
+            assert (told.time, told.tier) == (clock.time, "memory")
+            assert (told.capacity, told.used) == (1 << 20, len(SEALED) + OVERHEAD)
+            assert (told.may_store, told.may_read) == (True, True)
+
+    run(main())
+
+
+def test_a_lease_of_everything_is_none(run: Run[None]) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with node(clock) as asked:
+            put = ALICE.put(SEALED, clock.time)
+            terms = ALICE.terms(statements.EVERYTHING, clock.time)
+            forged = msgspec.structs.replace(put, lease=ALICE.lease(terms))
+            assert await refused(asked, forged, SEALED, "all zero") is UsageError
 
     run(main())

@@ -126,9 +126,8 @@ class Chunks:
     def end(self, root: bytes, end_pk: bytes, account: bytes, now: int) -> tuple[Ended, int]:
         """End the leases of a key on a root, or all of its leases, for good; how many chunks they held."""
         owned = self._batches.get(end_pk, {})
-        ended = list(owned.values()) if root == EVERYTHING else [owned[root]] * (root in owned)
         count = 0
-        for batch in ended:
+        for batch in [each for at, each in owned.items() if root in {at, EVERYTHING}]:
             members = self._members(batch, now)
             count += len(members)
             for chunk in members:

@@ -8,7 +8,8 @@ to begin again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from repram.errors import Busy, RateLimited
@@ -24,6 +25,7 @@ class Watcher:
     def __init__(self, ids: Iterable[bytes], owner: bytes) -> None:
         self.ids = frozenset(ids)
         self.owner = owner
+        self.watched = self.ids | {owner} if owner else self.ids  # both are 32 bytes, and random
         self._waiting: dict[bytes, None] = {}
         self._something = asyncio.Event()
         self._lost = False
@@ -59,36 +61,35 @@ class Watches:
     """All watchers of a node, by what they watch."""
 
     def __init__(self) -> None:
-        self._count = 0
-        self._by: dict[
-            bytes, dict[Watcher, None]
-        ] = {}  # ids and owners; both are 32 bytes, and random
+        self.count = 0
+        self._by: dict[bytes, dict[Watcher, None]] = {}
 
-    def add(self, watcher: Watcher) -> None:
-        """It is told from now on; Busy when there are too many."""
-        if self._count >= WATCHERS_MAX:
-            raise Busy(f"{self._count} others watch this node, and it takes no more")
-        self._count += 1
-        for each in _watched(watcher):
+    def refuse_more(self) -> None:
+        """Busy when there are as many as there may be."""
+        if self.count >= WATCHERS_MAX:
+            raise Busy(f"{self.count} others watch this node, and it takes no more")
+
+    @contextmanager
+    def joined(self, watcher: Watcher) -> Iterator[None]:
+        """It is told of what happens meanwhile."""
+        self.refuse_more()
+        self.count += 1
+        for each in watcher.watched:
             self._by.setdefault(each, {})[watcher] = None
-
-    def remove(self, watcher: Watcher) -> None:
-        """It is told no more."""
-        self._count -= 1
-        for each in _watched(watcher):
-            self._by[each].pop(watcher)
-            if not self._by[each]:
-                del self._by[each]
+        try:
+            yield
+        finally:
+            self.count -= 1
+            for each in watcher.watched:
+                self._by[each].pop(watcher)
+                if not self._by[each]:
+                    del self._by[each]
 
     def changed(self, item: bytes, owner: bytes) -> None:
         """A record of this owner has a new version, or is gone."""
         if not self._by:
             return
-        limit = max(WAITING_MIN, WAITING_IN_ALL // self._count)
+        limit = max(WAITING_MIN, WAITING_IN_ALL // self.count)
         for each in (item, owner):
             for watcher in self._by.get(each, ()):
                 watcher.tell(item, limit)
-
-
-def _watched(watcher: Watcher) -> frozenset[bytes]:
-    return watcher.ids | {watcher.owner} if watcher.owner else watcher.ids
