@@ -16,13 +16,12 @@ from repram.proto.messages import Feed as Head
 from repram.proto.rpc import Answer, Incoming, Server, framed
 from repram.sdk import Client
 from repram.sdk.feed import Feed
-from repram.storaged import clock
 from repram.storaged.access.open_gate import OpenGate
 from repram.storaged.entries import Entries
 from repram.storaged.holdings.book import Book
 from repram.storaged.memory import MemoryTier
 from tests.conftest import Run
-from tests.nodes import serving
+from tests.nodes import serving, wall_time
 
 WRITER, LABEL = Signer(bytes(range(32))), bytes(range(32, 64))
 Lie = Callable[[Head, list[Entry]], tuple[Head, list[Entry]]]
@@ -32,7 +31,7 @@ class Lying:
     """A node that holds honestly and, once told how, sends another feed."""
 
     def __init__(self) -> None:
-        self._honest = Entries(Book(MemoryTier(), 1 << 30), OpenGate(), clock.anchored())
+        self._honest = Entries(Book(MemoryTier(), 1 << 30), OpenGate(), wall_time)
         self.lie: Lie | None = None
 
     async def read(self, request: ReadFeed, incoming: Incoming) -> Answer[Head]:

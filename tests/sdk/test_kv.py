@@ -31,14 +31,13 @@ from repram.sdk import Client
 from repram.sdk.kv import Values
 from repram.sdk.versions import AHEAD_MAX, COUNTER_BITS
 from repram.sdk.watching import Event, Expired, Put, Removed
-from repram.storaged import clock
 from repram.storaged.access.open_gate import OpenGate
 from repram.storaged.access.owners import Owners
 from repram.storaged.holdings.book import Book
 from repram.storaged.memory import MemoryTier
 from repram.storaged.values import Values as Service
 from tests.conftest import Run
-from tests.nodes import serving
+from tests.nodes import serving, wall_time
 
 SPACE = Space(bytes(range(32)))
 Reply = Any  # of the kind that belongs there, or of another
@@ -49,7 +48,7 @@ class Lying:
     """A node that holds honestly and, once told how, answers something else."""
 
     def __init__(self) -> None:
-        self._clock, self._ahead = clock.anchored(), 0
+        self._ahead = 0
         self._book = Book(MemoryTier(), 1 << 30)
         self._service = Service(self._book, OpenGate(), Owners(), self.now)
         self.lie: Lie | None = None
@@ -57,7 +56,7 @@ class Lying:
         self.gets: list[Any] = []
 
     def now(self) -> int:
-        return self._clock() + self._ahead
+        return wall_time() + self._ahead
 
     def pass_time(self, milliseconds: int) -> None:
         self._ahead += milliseconds
