@@ -32,7 +32,7 @@ class Machine:
         )
 
     def run(self, *arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        return repram(*arguments, stdin=stdin, **self._environment)
+        return repram(*arguments, stdin=stdin, cwd=None, **self._environment)
 
     def said(self, *arguments: str | Path, stdin: bytes = b"") -> str:
         done = self.run(*arguments, stdin=stdin)

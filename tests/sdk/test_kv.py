@@ -62,7 +62,7 @@ class Lying:
         self._ahead += milliseconds
         self._book.expire(self.now())
 
-    async def put(self, request: PutRecords, body: Incoming) -> Outcomes:
+    async def put(self, request: PutRecords, body: Incoming) -> Reply:
         self.puts.append(request)
         return self._told(await self._service.put(request, body))
 
@@ -71,7 +71,7 @@ class Lying:
         self.gets.append(answer)
         return self._told(answer)
 
-    async def list(self, request: ListRecords, body: Incoming) -> Rows:
+    async def list(self, request: ListRecords, body: Incoming) -> Reply:
         return self._told(await self._service.list(request, body))
 
     def _told(self, answer: Reply) -> Reply:  # as above
@@ -298,11 +298,11 @@ def test_whose_clock_is_behind_still_writes_over_what_is_there(run: Run[None]) -
             values_on(address) as one,
         ):
             ahead._versions._last = (node.now() + 1_500) << COUNTER_BITS
-            for condition in ({}, {"if_absent": True}):
+            for anew in (False, True):
                 before = await ahead.put("name", b"ahead")
-                if condition:
+                if anew:
                     await ahead.rm("name")
-                after = await one.put("name", b"behind", **condition)
+                after = await one.put("name", b"behind", if_absent=anew)
                 assert after.version > before.version
                 assert (await ahead.get("name")).value == b"behind"
 
@@ -387,7 +387,12 @@ def test_an_older_version_in_a_list_is_noticed(run: Run[None]) -> None:
         async with both() as (node, values):
             await values.put("name", b"old")
             rows: list[Rows] = []
-            node.lie = lambda answer: rows.append(answer) or answer
+
+            def remember(answer: Reply) -> Reply:
+                rows.append(answer)
+                return answer
+
+            node.lie = remember
             await listed(values)
             node.lie = None
             await values.put("name", b"new")
