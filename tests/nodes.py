@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,11 @@ from repram.ids import HostPort, NodeAddress
 from repram.proto.connection import DEFAULTS, Settings
 from repram.proto.endpoint import Endpoint, Session
 from repram.proto.rpc import Server
+
+
+def wall_time() -> int:
+    """What an endpoint tells those who call it, in milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 @asynccontextmanager

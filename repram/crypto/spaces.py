@@ -164,7 +164,7 @@ def check_value(value: Bytes) -> None:
     """Refuse what no record holds."""
     if len(value) > VALUE_MAX:
         raise UsageError(
-            f"a value has at most {VALUE_MAX:,} bytes, and this has {len(value):,}",
+            f"a value has at most {VALUE_MAX:,} bytes, and this one has more",
             hint="`repram upload` takes what is larger: store its link as the value.",
         )
 

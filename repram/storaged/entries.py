@@ -63,7 +63,7 @@ class Entries:
         try:
             entry = self.feeds.append(request, body or request.data, account, self._now())
         except Conflict:
-            await self._book.tier.settled()  # there may be a proof
+            await self._proof_settled(feed.raw)
             raise
         await self._settled(entry)
         self.followers.tell(entry.feed)
@@ -74,7 +74,14 @@ class Entries:
         try:
             await self._book.tier.settled()
         except BaseException:
-            self.feeds.take_back(entry, self._now())
+            self.feeds.take_back(entry)
+            raise
+
+    async def _proof_settled(self, feed: bytes) -> None:
+        try:
+            await self._book.tier.settled()
+        except BaseException:
+            self.feeds.take_back_proof(feed)
             raise
 
     async def read(self, request: ReadFeed, incoming: Incoming) -> Answer[Feed]:

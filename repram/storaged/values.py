@@ -88,8 +88,9 @@ class Values:
         try:
             await self._book.tier.settled()
         except BaseException:
-            self.records.take_back(kept)
+            self.records.take_back(kept, self._now())
             raise
+        self.records.settled(kept)
         self._tell(kept)
         return OutcomesReply(tuple(outcomes))
 

@@ -14,7 +14,6 @@ class Kept:
 
     def __init__(self, key: bytes, meta: bytes, body: Bytes, until: int) -> None:
         self.key, self.meta, self.body, self.until = key, meta, bytes(body), until
-        self.settled = False
         self.undone = False
 
     def __len__(self) -> int:
@@ -52,9 +51,12 @@ class LedgerTier(MemoryTier):
     async def settled(self) -> None:
         written, self._written = self._written, {}
         if self.failing:
-            for kept in written.values():
+            for key, kept in written.items():
                 if kept is not None:
                     kept.undone = True
+                    before = self.disk.get(key)
+                    self._used += self.cost(len(before)) if before else 0
+                    self._used -= self.cost(len(kept))
             raise RepramError("the disk takes nothing")
         for key, kept in written.items():
             if kept is None:

@@ -192,6 +192,56 @@ def test_what_could_not_be_written_was_never_there(run: Run[None]) -> None:
     run(main())
 
 
+def test_what_was_replaced_by_what_could_not_be_written_is_here_again(run: Run[None]) -> None:
+    async def main() -> None:
+        tier = LedgerTier()
+        async with node(tier) as at:
+            await at.own()
+            await at.put(*(new(f"r{i}", b"%d" % i, note=b"n", ttl=DAY) for i in range(8)))
+            held, used = at.gate.held.total(), at.book.used
+            changes = [
+                [new("r1", b"longer", at=T0 + 1, ttl=DAY), new("r2", at=T0 + 1, removed=True)],
+                [new("r1", b"again", at=T0 + 2, expects=version_at(T0 + 1)), new("r3")],
+            ]
+            tier.failing = True
+            failed = await asyncio.gather(
+                *(at.put(*each) for each in changes), return_exceptions=True
+            )
+            assert all(isinstance(each, RepramError) for each in failed)
+            for i in range(8):
+                assert await at.value(f"r{i}") == b"%d" % i
+            rows = await at.asked.ask(ListRecords(at.writer.owner))
+            assert isinstance(rows, Rows)
+            assert len(rows.rows) == 8
+            assert (at.gate.held.total(), at.book.used) == (held, used)
+            tier.failing = False
+            assert await at.put(*changes[0]) == [HELD, HELD]
+            assert await at.put(*changes[1]) == [HELD, Code.CONFLICT]
+            assert await at.value("r1") == b"again"
+            at.pass_time(2 * DAY)
+            assert (len(at.book), at.gate.held.total(), at.book.used) == (0, 0, 0)
+
+    run(main())
+
+
+def test_what_nobody_waited_for_and_was_not_written_is_in_nobodys_way(run: Run[None]) -> None:
+    async def main() -> None:
+        tier = LedgerTier()
+        async with node(tier) as at:
+            await at.put(new("a", b"1"))
+            request = at.writer.put(new("a", b"2", at=T0 + 1))
+            at.values.records.put(request, [b"2"], b"", T0)  # its caller has hung up
+            tier.failing = True
+            with pytest.raises(RepramError):
+                await at.put(new("b"))
+            assert await at.value("a") == b"1"
+            tier.failing = False
+            assert await at.put(new("a", b"2", at=T0 + 1)) == [HELD]
+            assert await at.value("a") == b"2"
+
+    run(main())
+
+
 def test_a_restart_loses_nothing_that_was_acknowledged_and_no_floor(run: Run[None]) -> None:
     async def main() -> None:
         disk = LedgerTier()

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 import msgspec
 
 _HASH: Final = 32
+_PRUNED_AT: Final = frozenset((16, 4, 1))
 
 
 class Batch(msgspec.Struct, gc=False):
     """One signature over `count` versions, of which those in the bit set `live` are still here.
 
     The nodes of the tree stand level by level, leaves first; the bit set `present` says which are still
-    kept. Those that no live version's proof needs go whenever half of what was left has gone: so a
-    version that outlives its batch does not keep all of it in memory.
+    kept. Those that no live version's proof needs go whenever three quarters of what was left has gone: so
+    a version that outlives its batch does not keep all of it in memory.
     """
 
     owner: bytes
@@ -29,37 +31,26 @@ class Batch(msgspec.Struct, gc=False):
     def proof(self, index: int) -> tuple[bytes, ...]:
         """What leads from one leaf to the root."""
         present, nodes, path = self.present, self.nodes, []
-        for place in self._beside(index):
-            at = (present & ((1 << place) - 1)).bit_count() * _HASH
-            path.append(nodes[at : at + _HASH])
+        whole = not present & (present + 1)
+        for place in _beside(self.count, index):
+            at = place if whole else (present & ((1 << place) - 1)).bit_count()
+            path.append(nodes[at * _HASH : (at + 1) * _HASH])
         return tuple(path)
 
     def join(self, index: int, proof: Sequence[bytes]) -> None:
         """One version more is here, and so is its proof."""
         self.live |= 1 << index
         known = self._known()
-        known.update(zip(self._beside(index), proof, strict=True))
+        known.update(zip(_beside(self.count, index), proof, strict=True))
         self._keep(known)
 
     def leave(self, index: int) -> None:
         """A version is no longer here."""
         self.live &= ~(1 << index)
-        left = self.live.bit_count()
-        if left and not left & (left - 1):
-            needed = {place for each in bits_of(self.live) for place in self._beside(each)}
+        if self.live.bit_count() in _PRUNED_AT:
+            needed = {place for each in bits_of(self.live) for place in _beside(self.count, each)}
             known = self._known()
             self._keep({place: known[place] for place in needed})
-
-    def _beside(self, index: int) -> list[int]:
-        """Where the nodes of a proof stand."""
-        places, start, size = [], 0, self.count
-        while size > 1:
-            beside = index ^ 1
-            places.append(start + (beside if beside < size else index))
-            start += size
-            size = (size + 1) >> 1
-            index >>= 1
-        return places
 
     def _known(self) -> dict[int, bytes]:
         return {
@@ -70,6 +61,19 @@ class Batch(msgspec.Struct, gc=False):
     def _keep(self, known: dict[int, bytes]) -> None:
         self.nodes = b"".join(known[place] for place in sorted(known))
         self.present = sum(1 << place for place in known)
+
+
+@cache
+def _beside(count: int, index: int) -> tuple[int, ...]:
+    """Where the nodes of a proof stand; there are few different ones."""
+    places, start, size = [], 0, count
+    while size > 1:
+        beside = index ^ 1
+        places.append(start + (beside if beside < size else index))
+        start += size
+        size = (size + 1) >> 1
+        index >>= 1
+    return tuple(places)
 
 
 def batch_of(

@@ -168,6 +168,12 @@ class Book:
             del self._entries[entry.key]
             self._tell(entry)
 
+    def put_back(self, entry: Entry) -> None:
+        """What came in its place could not be written: it is here again."""
+        self._entries[entry.key] = entry
+        self.held[entry.key[:1]] += 1
+        self._queue(entry)
+
     def revert(self, entry: Entry, until: int) -> None:
         """Its other time could not be written: it has the one from before."""
         entry.until = until

@@ -78,6 +78,7 @@ class FeedHead(Entry, gc=False):
     whose: Whose
     number: int
     hash: bytes
+    began: int = 0  # the entry that it was made for, since the last restart
 
     def meta(self) -> bytes:
         """All of it."""

@@ -105,16 +105,22 @@ class Feeds:
         self._advance(entry, head, terms, now)
         return entry
 
-    def take_back(self, entry: FeedEntry, now: int) -> None:
+    def take_back(self, entry: FeedEntry) -> None:
         """If it could not be written, it never was here, and nor was what follows it."""
         if not self._book.tier.undone(entry.place):
             return
-        head = self.head(entry.feed, now)
         self._book.take_back(entry)
-        if head is not None and head.number >= entry.number:
+        head = self._book.latest(HEAD + entry.feed)
+        if isinstance(head, FeedHead) and head.number >= entry.number:
             head.number, head.hash = entry.number - 1, entry.previous
-            if self._book.tier.undone(head.place) and entry.feed not in self._numbers:
+            if head.began >= entry.number:
                 self._book.take_back(head)
+
+    def take_back_proof(self, feed: bytes) -> None:
+        """If the proof of a fork could not be written, there is none."""
+        proof = self._book.latest(FORK + feed)
+        if proof is not None and self._book.tier.undone(proof.place):
+            self._book.take_back(proof)
 
     def _keep(self, entry: FeedEntry, head: FeedHead | None, data: Bytes, now: int) -> None:
         """Room and quota for the entry, and for the head when there is none; or Full, and nothing changed."""
@@ -135,6 +141,7 @@ class Feeds:
         until, feed = terms.deadline + SKEW, entry.feed
         if head is None:
             head = FeedHead(HEAD + feed, until, 0, None, entry.whose, entry.number, terms.hash())
+            head.began = entry.number
             self._book.keep(head, b"", now)
             return
         head.number, head.hash = entry.number, terms.hash()
@@ -214,20 +221,24 @@ class Feeds:
 
     # ---- after a restart
 
+    def _recount(self, entry: FeedEntry | FeedHead | ForkProof) -> None:
+        whose = entry.whose
+        self._gate.recount(whose.account, whose.owner, self._book.tier.cost(entry.size))
+
     def _read_entry(self, fact: Fact) -> Entry:
         entry = read_entry(fact)
         self._add_number(entry)
-        self._charge(entry)
+        self._recount(entry)
         return entry
 
     def _read_head(self, fact: Fact) -> Entry:
         head = read_head(fact)
-        self._charge(head)
+        self._recount(head)
         return head
 
     def _read_fork(self, fact: Fact) -> Entry:
         proof = read_fork(fact)
-        self._charge(proof)
+        self._recount(proof)
         return proof
 
 

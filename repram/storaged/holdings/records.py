@@ -29,6 +29,7 @@ from repram.storaged.holdings.batch import Batch, batch_of
 from repram.storaged.holdings.book import Book, Entry
 from repram.storaged.holdings.owned import Owned, owned_by
 from repram.storaged.holdings.terms import SKEW, check_terms
+from repram.storaged.holdings.unsettled import Unsettled
 from repram.storaged.holdings.versions import (
     FLOOR,
     RECORD,
@@ -64,6 +65,8 @@ class Records:
         self._on_gone = on_gone
         self._owned: dict[bytes, Owned] = {}
         self._accounts: dict[bytes, bytes] = {}  # one object each, for many refer to it
+        self._durable = book.tier.durable
+        self._unsettled = Unsettled()
         self._reading: dict[tuple[bytes, bytes], Batch] = {}
         book.add_kind(RECORD, self._read, self._gone)
         book.add_kind(FLOOR, self._read_floor, self._floor_gone)
@@ -72,7 +75,7 @@ class Records:
 
     def get(self, item: bytes, now: int) -> tuple[RecordEntry, Version] | None:
         """The newest version, which may be a removal."""
-        entry = self._entry(item, now)
+        entry = self._entry(RECORD + item, now)
         if entry is None:
             return None
         version = entry.read()
@@ -123,32 +126,54 @@ class Records:
                 done.kept.append(entry)
         return done
 
-    def take_back(self, kept: Sequence[RecordEntry]) -> None:
-        """What of it could not be written never was here."""
+    def settled(self, kept: Sequence[RecordEntry]) -> None:
+        """It has been written: what it replaced is over."""
         for entry in kept:
-            if self._book.tier.undone(entry.place):
-                self._book.take_back(entry)
+            for over in self._unsettled.settled(entry):
+                over.batch.leave(over.index)
+
+    def take_back(self, kept: Sequence[RecordEntry], now: int) -> None:
+        """What of it could not be written never was here; what it replaced is here again."""
+        for entry in kept:
+            here = self._book.latest(entry.key) is entry
+            if here and self._book.tier.undone(entry.place):
+                self._put_back(entry, now)
+
+    def _put_back(self, entry: RecordEntry, now: int) -> None:
+        self._book.take_back(entry)
+        floor = self._book.latest(FLOOR + entry.key[1:])
+        if floor is not None and self._book.tier.undone(floor.place):
+            self._book.take_back(floor)
+        back = None
+        for before in self._unsettled.taken_back(entry.key):
+            if back is None and before.until > now and not self._book.tier.undone(before.place):
+                back = before
+            else:
+                before.batch.leave(before.index)
+        if back is not None:
+            self._book.put_back(back)
+            self._gate.recount(back.batch.account, back.batch.owner, self._weight(back))
+            self._list(back, None)
 
     def _put_one(
         self, batch: Batch, index: int, new: NewRecord, value: Bytes, now: int
     ) -> tuple[Outcome, RecordEntry | None]:
         item = statements.record_id(batch.owner, new.label).raw
-        there = 0
+        key, there = RECORD + item, 0
         try:
             ahead = _check(new, value, now)
             self._gate.refuse_denied(item, batch.owner)
-            before, floor = self._entry(item, now), self._floor(item, now)
+            before, floor = self._entry(key, now), self._floor(item, now)
             there = before.version if before else floor.version if floor else 0
             if before and there == new.version and self._is_same(before, new, value, now):
-                return held(before.read(), now), None
+                return held(there, before.read().over, new.ttl, now), None
             _check_order(new, there, before if before and before.read().over > now else None)
-            entry = RecordEntry(
-                RECORD + item, new.deadline, len(value), None, head_of(new, ahead, index), batch
-            )
+            head = head_of(new, ahead, index)
+            entry = RecordEntry(key, new.deadline, len(value), None, head, batch)
             self._keep(entry, value, before, floor, now)
         except RepramError as error:
             return Outcome(failure_of(error).code, there), None
-        return held(entry.read(), now), entry
+        return held(new.version, new.deadline - ahead, new.ttl, now), entry
 
     def _is_same(self, there: RecordEntry, new: NewRecord, value: Bytes, now: int) -> bool:
         """Whether it has been put before: a retry, or a replay."""
@@ -166,9 +191,12 @@ class Records:
         now: int,
     ) -> None:
         """An older version that was signed for longer could return: then a floor stays until that is over."""
-        self._book.sweep(entry.key, now)
-        last = max(floor.until if floor else 0, before.until if before else 0)
-        raised = self._raised(entry, floor, last, now) if last > entry.until else None
+        raised = None
+        if before is None:
+            self._book.sweep(entry.key, now)
+        if before is not None or floor is not None:
+            last = max(floor.until if floor else 0, before.until if before else 0)
+            raised = self._raised(entry, floor, last, now) if last > entry.until else None
         self._make_room(entry, before, raised if floor is None else None, now)
         if raised is not None:
             self._book.keep(raised, b"", now)
@@ -225,12 +253,18 @@ class Records:
             if owned.empty:
                 del self._owned[owned.owner]
 
-    def _entry(self, item: bytes, now: int) -> RecordEntry | None:
-        entry = self._book.get(RECORD + item, now)
-        return entry if isinstance(entry, RecordEntry) else None
+    def _entry(self, key: bytes, now: int) -> RecordEntry | None:
+        entry = self._book.get(key, now)
+        if entry is None:
+            return None
+        assert isinstance(entry, RecordEntry)  # noqa: S101  # its key begins with RECORD
+        if self._durable and self._book.tier.undone(entry.place):  # and nobody waited to be told
+            self._put_back(entry, now)
+            return self._entry(key, now)
+        return entry
 
     def _floor(self, item: bytes, now: int) -> Floor | None:
-        floor = self._book.get(FLOOR + item, now)
+        floor = self._book.get(FLOOR + item, now) if self._book.held[FLOOR] else None
         return floor if isinstance(floor, Floor) else None
 
     # ---- what the book tells
@@ -239,8 +273,13 @@ class Records:
         """Expired, replaced, or never written."""
         assert isinstance(entry, RecordEntry)  # noqa: S101  # its key begins with RECORD
         batch = entry.batch
-        batch.leave(entry.index)
-        if self._book.latest(entry.key) is None:  # what is replaced was settled when room was made
+        if self._book.latest(entry.key) is not None:  # replaced: it was refunded when room was made
+            if self._durable:
+                self._unsettled.replaced(entry)
+            else:
+                batch.leave(entry.index)
+        else:
+            batch.leave(entry.index)
             self._refund(entry)
             self._unlist(entry)
             if not entry.removed:
@@ -252,7 +291,7 @@ class Records:
             self._gate.refund(entry.account, entry.owner, self._book.tier.cost(0))
 
     def _weight(self, entry: RecordEntry) -> int:
-        return self._book.tier.cost(entry.size + len(entry.note))
+        return self._book.tier.cost(entry.size + entry.note_size)
 
     def _shared(self, account: bytes) -> bytes:
         return self._accounts.setdefault(account, account)
@@ -263,7 +302,7 @@ class Records:
         signed, proof, head = read_meta(fact.meta)
         entry = RecordEntry(fact.key, fact.until, fact.size, fact.place, head, self._batch(signed))
         entry.batch.join(entry.index, proof)
-        self._gate.charge(signed.account, signed.owner, self._weight(entry))
+        self._gate.recount(signed.account, signed.owner, self._weight(entry))
         self._list(entry, None)
         return entry
 
@@ -280,7 +319,7 @@ class Records:
 
     def _read_floor(self, fact: Fact) -> Entry:
         floor = read_floor(fact)
-        self._gate.charge(floor.account, floor.owner, self._book.tier.cost(0))
+        self._gate.recount(floor.account, floor.owner, self._book.tier.cost(0))
         return floor
 
 

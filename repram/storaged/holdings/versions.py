@@ -43,6 +43,11 @@ class RecordEntry(Entry, gc=False):
         return self.head[_HEAD.size :]
 
     @property
+    def note_size(self) -> int:
+        """How long that is."""
+        return len(self.head) - _HEAD.size
+
+    @property
     def version(self) -> int:
         """Which one it is."""
         return int.from_bytes(self.head[_LABEL_END:_VERSION_END])
@@ -93,10 +98,9 @@ def head_of(new: NewRecord, ahead: int, index: int) -> bytes:
     return _HEAD.pack(new.label, new.version, new.ttl, ahead, bits) + new.note
 
 
-def held(version: Version, now: int) -> Outcome:
+def held(version: int, over: int, ttl: int, now: int) -> Outcome:
     """It is held, since when and for how long."""
-    over, ttl = version.over, version.ttl
-    return Outcome(0, version.version, over - ttl, ttl, over - now)
+    return Outcome(0, version, over - ttl, ttl, over - now)
 
 
 def told(entry: RecordEntry, version: Version, value: Bytes, now: int) -> Record:
