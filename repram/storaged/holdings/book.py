@@ -53,6 +53,7 @@ class Book:
         self._due: dict[int, list[bytes]] = {}  # keys by span
         self._spans: list[int] = []  # a heap
         self._kinds: dict[bytes, tuple[Read, Gone]] = {}
+        self._checks: list[Callable[[int], None]] = []
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -61,6 +62,10 @@ class Book:
         """Facts whose key begins so are read by one function after a restart, and told to another when
         they are gone: expired, dropped or replaced."""
         self._kinds[letter] = (read, gone)
+
+    def after_restore(self, check: Callable[[int], None]) -> None:
+        """Once all is taken up again, this is told the time, and may drop what should not be there."""
+        self._checks.append(check)
 
     # ---- asking
 
@@ -161,6 +166,8 @@ class Book:
             entry.place = fact.place
             self._entries[entry.key] = entry
             self._queue(entry)
+        for check in self._checks:
+            check(now)
         return len(self._entries)
 
     def expire(self, now: int, limit: int = 500) -> int:
