@@ -84,6 +84,11 @@ class Chunks:
             raise NotFound(f"{ItemId(item)} is not here, or it has expired")
         return chunk
 
+    def is_leased(self, root: bytes, end_pk: bytes) -> bool:
+        """Whether anything is here under this lease, or under any of this key's."""
+        owned = self._batches.get(end_pk, {})
+        return bool(owned) if root == EVERYTHING else root in owned
+
     def refuse_over_quota(
         self, item: bytes, terms: LeaseTerms, size: int, *, account: bytes, now: int
     ) -> None:
