@@ -10,7 +10,7 @@ import typer
 
 import repram
 from repram.errors import RepramError
-from repram_cli import bench, output, storaged, transfer
+from repram_cli import bench, doctor, hosts, kv, output, space, storaged, transfer
 
 app = typer.Typer(
     name="repram",
@@ -22,8 +22,14 @@ app = typer.Typer(
 )
 app.command("upload")(transfer.upload)
 app.command("download")(transfer.download)
+app.command("put")(kv.put)
+app.command("get")(kv.get)
+app.add_typer(kv.app, name="kv")
+app.add_typer(space.app, name="space")
+app.add_typer(hosts.app, name="hosts")
 app.add_typer(storaged.app, name="storaged")
 app.add_typer(bench.app, name="bench")
+app.command("doctor")(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:  # typer calls it with one positional value

@@ -27,7 +27,7 @@ def data(line: str) -> None:
     sys.stdout.flush()
 
 
-def event(kind: str, **fields: object) -> None:
+def event(kind: str, /, **fields: object) -> None:
     """One JSON object with its `type`, on a line of its own."""
     data(msgspec.json.encode({"type": kind, **fields}).decode())
 
@@ -48,6 +48,30 @@ def report(error: RepramError) -> None:
     say(f"repram: {error}")
     if error.hint:
         say(f"  {error.hint}")
+
+
+@contextmanager
+def errors_told(*, json: bool) -> Iterator[None]:
+    """With --json an error is an object, too."""
+    try:
+        yield
+    except RepramError as error:
+        if json:
+            event("error", code=error.exit_code, message=str(error), hint=error.hint)
+        raise
+
+
+def raw(value: bytes) -> None:
+    """Bytes as they are; on a terminal the prompt comes on a line of its own."""
+    sys.stdout.buffer.write(value)
+    if sys.stdout.isatty() and not value.endswith(b"\n"):
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.flush()
+
+
+def stdin_up_to(limit: int) -> bytes:
+    """All of standard input, or one byte more than the limit."""
+    return sys.stdin.buffer.read(limit + 1)
 
 
 def stdin() -> io.FileIO:

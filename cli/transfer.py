@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from repram.errors import RepramError
 from repram.ids import NodeAddress, format_duration, format_size, parse_duration
 from repram_cli import output
+from repram_cli.hosts import Json, Quiet, Timeout, Wanted, wanted_host
 from repram_cli.running import run
 
 if TYPE_CHECKING:
     from repram.sdk import Progress
-
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
-Timeout = Annotated[str, typer.Option(metavar="TIME", help="How long to try to reach the node.")]
 
 
 def upload(
@@ -27,21 +24,14 @@ def upload(
     ttl: Annotated[
         str, typer.Option(metavar="TIME", help="How long it lives: 90s, 15m, 12h, 7d, 2w.")
     ] = "24h",
-    host: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", envvar="REPRAM_HOST", help="The node to store on."),
-    ] = None,
+    host: Wanted = None,
     timeout: Timeout = "10s",
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Seal a file, store it on a node, and print the link that opens it."""
-    try:
+    with output.errors_told(json=json):
         run(_upload(path, ttl=ttl, host=host, within=timeout, json=json, quiet=quiet))
-    except RepramError as error:
-        if json:
-            output.event("error", code=error.exit_code, message=str(error), hint=error.hint)
-        raise
 
 
 def download(
@@ -67,7 +57,7 @@ async def _upload(
     lifetime = parse_duration(ttl)
     show = output.event_each_second if json else output.bar
     with show("sealing and sending", quiet=quiet) as report:
-        async with Client(host, timeout=_seconds(within)) as client:
+        async with Client(wanted_host(host), timeout=_seconds(within)) as client:
             if path == "-":
                 link = await client.upload(output.stdin(), ttl=ttl, name="stdin", report=report)
             else:

@@ -12,6 +12,8 @@ from repram.errors import UsageError
 
 NODE_SCHEME: Final = "repram+node://"
 LINK_SCHEME: Final = "repram://"
+INVITE_SCHEME: Final = "repram+invite://"
+SPACE_SCHEME: Final = "repram+space://"
 DEFAULT_PORT: Final = 7433
 KEY_SIZE: Final = 32
 ID_SIZE: Final = 32
@@ -133,6 +135,16 @@ class NodeAddress:
             raise UsageError(
                 "this is a link, and a node's address belongs here",
                 hint="`repram download` opens links; an address starts with repram+node://",
+            )
+        if text.startswith(INVITE_SCHEME):
+            raise UsageError(
+                "this is an invite, and a node's address belongs here",
+                hint="`repram hosts add` takes invites; an address starts with repram+node://",
+            )
+        if text.startswith(SPACE_SCHEME):
+            raise UsageError(
+                "this is a space, and a node's address belongs here",
+                hint="`repram space join` takes spaces; an address starts with repram+node://",
             )
         if not text.startswith(NODE_SCHEME):
             raise UsageError(

@@ -203,12 +203,6 @@ def test_a_node_with_an_identity_file_keeps_its_key(tmp_path: Path) -> None:
     assert keys[0] == keys[1]
 
 
-def test_a_closed_node_needs_invites() -> None:
-    done = repram("storaged", "run", "--listen", "127.0.0.1:0")
-    assert done.returncode == 2
-    assert "--public" in sentences(done)[1]
-
-
 def test_a_port_in_use_is_named(running: Node) -> None:
     port = NodeAddress.parse(running.address).at.port
     done = repram("storaged", "run", "--public", "--listen", f"127.0.0.1:{port}")

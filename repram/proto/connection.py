@@ -12,7 +12,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -177,7 +177,7 @@ class Secret:
     """An invite's or a network's secret, under the random id that names it on the wire."""
 
     id: bytes  # 8 bytes
-    secret: bytes  # 32 random bytes
+    secret: bytes = field(repr=False)  # 32 random bytes
 
 
 @dataclass(frozen=True, slots=True)

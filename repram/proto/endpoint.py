@@ -282,8 +282,10 @@ class Endpoint:
         identity: bytes | None = None,
         listen: bool = False,
         settings: Settings = DEFAULTS,
+        wall: int | None = None,
     ) -> Endpoint:
-        """Binds a socket; with `listen`, answers whoever calls."""
+        """Binds a socket; with `listen`, answers whoever calls. `wall` is the time, in microseconds, that
+        peers are told; the system's when it is not given."""
         out, bound = ffi.new("rp_udp **"), ffi.new("rp_address *")
         status = lib.rp_udp_open(pack_address(address), out, bound)
         if status != 0:
@@ -298,7 +300,7 @@ class Endpoint:
                 identity=identity,
                 listen=listen,
                 settings=replace(settings, mtu=settings.mtu or _largest_datagram(out[0])),
-                wall_offset=time.time_ns() // 1000 - now,
+                wall_offset=(time.time_ns() // 1000 if wall is None else wall) - now,
             )
         except BaseException:
             lib.rp_udp_close(out[0])

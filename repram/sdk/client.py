@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import secrets
 import time
 from pathlib import Path
@@ -15,18 +15,21 @@ from repram.content.chunker import Chunker
 from repram.content.landing import Landing
 from repram.content.manifest import Manifest
 from repram.content.padding import padme
-from repram.crypto.identity import x25519_image
 from repram.crypto.links import SECRET_SIZE, Link, WebLink, parse_link
+from repram.crypto.spaces import Space
 from repram.crypto.xchacha import Bytes
 from repram.errors import LocalError, NotFound, RepramError, UsageError
 from repram.ids import ItemId, NodeAddress, format_duration, parse_duration
-from repram.proto.connection import Settings
-from repram.proto.endpoint import Endpoint, Session
+from repram.proto.endpoint import Session
 from repram.proto.messages import CHUNK_TTL_MIN, STORAGE, TTL_MAX
 from repram.proto.rpc import Caller
+from repram.sdk.hosts import Host, Hosts
+from repram.sdk.kv import Values
 from repram.sdk.leasing import Leasing
 from repram.sdk.parallel import in_thread
+from repram.sdk.sessions import Sessions
 from repram.sdk.source import Content, Uploadable
+from repram.sdk.storage import About, Storage
 from repram.sdk.transfer import Download, Progress, Report, Upload
 
 DEFAULT_TTL: Final = "24h"
@@ -41,18 +44,17 @@ class Sink(Protocol):
 
 
 class Client:
-    """Stores on `host` (a node's address) and reads from wherever a link points."""
+    """Stores on `host` (an address, an invite or a known host's name; else $REPRAM_HOST or the default
+    host) and reads from wherever a link points."""
 
     def __init__(
-        self, host: str | NodeAddress | None = None, *, timeout: float = HANDSHAKE_TIMEOUT
+        self, host: str | NodeAddress | Host | None = None, *, timeout: float = HANDSHAKE_TIMEOUT
     ) -> None:
-        self._host = NodeAddress.parse(host) if isinstance(host, str) else host
-        self._settings = Settings(handshake_timeout=timeout)
-        self._open = contextlib.AsyncExitStack()
-        self._endpoints: dict[bool, Endpoint] = {}
-        self._sessions: dict[NodeAddress, Session] = {}
+        self._host = host
+        self._sessions = Sessions(timeout)
+        self._storage: Storage | None = None
+        self._values: dict[Space, Values] = {}
         self._leasings: dict[ItemId, Leasing] = {}  # of what this client has uploaded
-        self._connecting = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -63,7 +65,26 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._open.aclose()
+        for values in self._values.values():
+            await values.close()
+        await self._sessions.close()
+
+    @property
+    def storage(self) -> Storage:
+        """The host that this client stores on, settled when it is first needed."""
+        if self._storage is None:
+            self._storage = Storage(self._sessions, _chosen(self._host))
+        return self._storage
+
+    async def about(self) -> About:
+        """What the host is like."""
+        return await (await self.storage.open()).about()
+
+    def kv(self, space: Space) -> Values:
+        """The values of a space on the host."""
+        if space not in self._values:
+            self._values[space] = Values(self.storage, space)
+        return self._values[space]
 
     async def upload(
         self,
@@ -74,18 +95,13 @@ class Client:
         report: Report | None = None,
     ) -> Link:
         """Seal a file or stream, store it, and return its link once the node holds all of it."""
-        if self._host is None:
-            raise UsageError(
-                "no node to store on was named",
-                hint="Start one with `repram storaged run --public` and give its address as --host "
-                "or in $REPRAM_HOST.",
-            )
+        host = self.storage.host
         lifetime = _checked_ttl(ttl)
         content = await in_thread(lambda: Content.open(what, name))
         try:
             content.check()
-            session = await self._session(self._host)
-            return await self._store(session, self._host, content, lifetime, report or _silent)
+            session = await self._sessions.to(host.address, host.secret)
+            return await self._store(session, host.address, content, lifetime, report or _silent)
         finally:
             content.close()
 
@@ -97,7 +113,7 @@ class Client:
                 "only the client that has uploaded this can end it, and this one has not",
                 hint="It ends by itself when its time is over.",
             )
-        session = await self._session(link.node)
+        session = await self._sessions.to(link.node)
         await Caller(session, STORAGE).ask(leasing.end(session.peer_time))
         del self._leasings[link.item]
 
@@ -156,28 +172,14 @@ class Client:
                 "this link goes by way of a coordinator, which this version cannot ask",
                 hint="Open it in a browser, or ask the sender for a link that starts with repram://.",
             )
-        download = Download(await self._session(parsed.node), report or _silent)
+        download = Download(await self._sessions.to(parsed.node), report or _silent)
         return download, await download.manifest(parsed.item, parsed.secret)
 
-    async def _session(self, node: NodeAddress) -> Session:
-        """The session with a node; kept until the client closes."""
-        x25519_image(
-            node.key
-        )  # a key that no node can have is a malformed address, not a dead node
-        async with self._connecting:
-            known = self._sessions.get(node)
-            if known is None or known.closed:
-                endpoint = await self._endpoint(ipv6=node.at.is_ipv6)
-                known = await endpoint.connect((node.at.host, node.at.port), node.key)
-                self._sessions[node] = known
-            return known
 
-    async def _endpoint(self, *, ipv6: bool) -> Endpoint:
-        if ipv6 not in self._endpoints:
-            wildcard = "::" if ipv6 else "0.0.0.0"  # noqa: S104  # a client's socket, on whichever way out
-            endpoint = await Endpoint.open((wildcard, 0), settings=self._settings)
-            self._endpoints[ipv6] = await self._open.enter_async_context(endpoint)
-        return self._endpoints[ipv6]
+def _chosen(host: str | NodeAddress | Host | None) -> Host:
+    if isinstance(host, NodeAddress):
+        return Host(host)
+    return host if isinstance(host, Host) else Hosts().chosen(host, os.environ)
 
 
 def _checked_ttl(text: str) -> int:

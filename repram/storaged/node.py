@@ -1,29 +1,46 @@
-"""A running node: the endpoint, its sessions, and the sweep that frees what has expired."""
+"""A running node: what it holds, who may ask, what time it is, and the loops that keep it so."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-from contextlib import suppress
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final, Self
 
-from repram.errors import SessionClosed
-from repram.ids import HostPort, NodeAddress
+from repram.errors import RepramError
+from repram.ids import HostPort, NodeAddress, parse_size
 from repram.proto import rpc
-from repram.proto.connection import Settings
-from repram.proto.endpoint import Endpoint, Session
+from repram.proto.connection import Secret
 from repram.proto.messages import STORAGE
-from repram.storaged import clock
-from repram.storaged.access.open_gate import OpenGate
+from repram.storaged import clock as clocks
+from repram.storaged import control
+from repram.storaged.access.keeper import Keeper, Terms
+from repram.storaged.access.owners import Owners
+from repram.storaged.access.policy import Policy
+from repram.storaged.clock import Clock
+from repram.storaged.disk.files import TimedFiles
+from repram.storaged.disk.tier import DiskTier
+from repram.storaged.entries import Entries
+from repram.storaged.folder import Folder, Setup
+from repram.storaged.front import Front
+from repram.storaged.health import Health
 from repram.storaged.holdings.book import Book
+from repram.storaged.marks import MarkFile
 from repram.storaged.memory import MemoryTier
+from repram.storaged.metrics import Metrics
+from repram.storaged.owner import Owner
 from repram.storaged.service import Service
+from repram.storaged.tier import Tier
+from repram.storaged.values import Values
+from repram.storaged.vitals import watched
 
-CALLS_AT_ONCE: Final = 64  # of one session; further ones wait at the caller
 _SWEEP_INTERVAL: Final = 0.5
-_FLUSH_INTERVAL: Final = 0.01
-_DRAIN_TIME: Final = 10.0
+_TEND_INTERVAL: Final = 1.0
+_MARK_INTERVAL: Final = 5.0
+_DRAIN_TIME: Final = 8.0  # of the ten seconds that stopping may take; the rest is for the tier
 
 _log = logging.getLogger(__name__)
 
@@ -31,86 +48,156 @@ _log = logging.getLogger(__name__)
 class Node:
     """`open`, then `serve` until told to stop."""
 
-    def __init__(self, endpoint: Endpoint, memory: int) -> None:
-        self._endpoint = endpoint
-        self._book = Book(MemoryTier(), memory)
-        self._now = clock.anchored()
-        self._server = rpc.Server(STORAGE)
-        Service(self._book, OpenGate(), self._now).answer_on(self._server)
-        self._sessions: set[Session] = set()
+    def __init__(
+        self,
+        folder: Folder,
+        clock: Clock,
+        keeper: Keeper,
+        book: Book,
+        *,
+        marks: MarkFile | None,
+        metrics: Metrics,
+    ) -> None:
+        """Use `open`."""
+        self.folder, self.clock, self.keeper, self.book = folder, clock, keeper, book
+        self.started = clock.now()
+        self.metrics = metrics
+        self.server = rpc.Server(STORAGE, witness=self.metrics.answered)
+        Service(book, keeper, clock.now).answer_on(self.server)
+        Values(book, keeper, Owners(), clock.now).answer_on(self.server)
+        Entries(book, keeper, clock.now).answer_on(self.server)
+        self._marks = marks
+        self._advertised: HostPort | None = None
+        self.front: Front
 
     @classmethod
-    async def open(cls, listen: tuple[str, int], *, memory: int, identity: bytes) -> Self:
-        """Bind the socket; the node answers from `serve` on."""
-        settings = Settings(max_streams=CALLS_AT_ONCE)
-        endpoint = await Endpoint.open(listen, identity=identity, listen=True, settings=settings)
-        return cls(endpoint, memory)
+    async def open(
+        cls, folder: Folder, setup: Setup, listen: tuple[str, int], *, identity: bytes
+    ) -> Self:
+        """Take up what is held, then bind the socket; the node answers from `serve` on.
+
+        The folder is this process's alone: whoever calls has its lock.
+        """
+        metrics = Metrics(started=time.time())
+        tier = _tier(folder, setup, metrics)
+        marks = MarkFile.open(folder.clock) if tier.durable else None
+        clock = Clock(clocks.boottime, clocks.read(), marks.last if marks else None)
+        keeper = Keeper(
+            _terms(setup),
+            clock,
+            folder=folder.path,
+            entropy=secrets.token_bytes,
+            time=time.monotonic,
+            policy=Policy(setup.policy) if setup.policy else None,
+        )
+        book = Book(tier, parse_size(setup.capacity))
+        node = cls(folder, clock, keeper, book, marks=marks, metrics=metrics)
+        node.book.restore(clock.now())
+        await node._remember()
+        node._advertised = HostPort.parse(setup.advertise) if setup.advertise else None
+        known = [Secret(each.id, each.secret) for each in keeper.invites.by_id.values()]
+        node.front = await Front.open(listen, identity=identity, now=clock.now, secrets=known)
+        return node
 
     @property
     def address(self) -> NodeAddress:
-        """How others reach this node, as far as it can know."""
-        host, port = self._endpoint.address[:2]
-        return NodeAddress(self._endpoint.key, HostPort(_reachable(host), port))
+        """How others reach this node: as its owner says, or as far as it can know."""
+        found = self.front.address
+        return NodeAddress(found.key, self._advertised) if self._advertised else found
+
+    @asynccontextmanager
+    async def shown(self, stop: asyncio.Event, at: tuple[str, int]) -> AsyncIterator[HostPort]:
+        """Let whoever watches the node see its metrics and its health there."""
+        health = Health(watched(self, stop))
+        where = await health.start(at)
+        _log.info("metrics at=http://%s", HostPort(*where))
+        try:
+            yield HostPort(*where)
+        finally:
+            await health.close()
+
+    @asynccontextmanager
+    async def controlled(self, stop: asyncio.Event) -> AsyncIterator[None]:
+        """Let the node's owner ask over the control socket."""
+        path = control.socket_path(self.folder.path)
+        async with control.serving(path, Owner(self, stop).answer):
+            yield
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Answer until `stop` is set, then finish what is under way, say goodbye and leave."""
-        async with asyncio.TaskGroup() as tasks:
-            accepting = tasks.create_task(self._accept(tasks))
-            sweeping = tasks.create_task(self._sweep())
-            await stop.wait()
-            accepting.cancel()
-            await self._drain()
-            sweeping.cancel()
-        await self._endpoint.close()
+        _log.info("serving address=%s tier=%s", self.address, self.book.tier.name)
+        async with AsyncExitStack() as ended_at_last:
+            if self.keeper.policy is not None:
+                await ended_at_last.enter_async_context(self.keeper.policy)
+            async with asyncio.TaskGroup() as tasks:
+                accepting = tasks.create_task(self.front.accept(self.server, tasks))
+                loops = [
+                    tasks.create_task(loop()) for loop in (self._sweep, self._tend, self._mark)
+                ]
+                await stop.wait()
+                accepting.cancel()
+                await self._drain()
+                for loop in loops:
+                    loop.cancel()
+            await self._remember()
+            await self.book.tier.close()
 
-    async def _accept(self, tasks: asyncio.TaskGroup) -> None:
-        while True:
-            session = await self._endpoint.accept()
-            tasks.create_task(self._attend(session))
-
-    async def _attend(self, session: Session) -> None:
-        self._sessions.add(session)
-        try:
-            await self._server.attend(session)
-        finally:
-            self._sessions.discard(session)
+    # ---- loops
 
     async def _sweep(self) -> None:
         """Free in slices, so that a million items that expire at once hold up nobody."""
         while True:
-            freed = self._book.expire(self._now())
+            freed = self.book.expire(self.clock.now()) if self.clock.settled else 0
             await asyncio.sleep(0 if freed else _SWEEP_INTERVAL)
 
+    async def _tend(self) -> None:
+        """Nothing is shredded before it is known what time it is."""
+        while True:
+            await asyncio.sleep(_TEND_INTERVAL)
+            self.clock.check(clocks.read())
+            try:
+                await self.front.keep_time()
+                if self.clock.settled:
+                    await self.book.tier.tend(self.clock.now())
+            except (RepramError, OSError) as error:
+                _log.error("tending failed and is tried again: %s", error)
+
+    async def _mark(self) -> None:
+        while True:
+            await asyncio.sleep(_MARK_INTERVAL)
+            with suppress(
+                RepramError
+            ):  # the mark from before does, if less well; tending tells of the disk
+                await self._remember()
+
+    async def _remember(self) -> None:
+        mark = self.clock.mark()
+        if mark is not None and self._marks is not None:
+            await asyncio.to_thread(self._marks.write, mark)
+
     async def _drain(self) -> None:
-        _log.info("draining sessions=%d items=%d", len(self._sessions), len(self._book))
+        _log.info("draining sessions=%d items=%d", self.front.sessions, len(self.book))
         try:
             async with asyncio.timeout(_DRAIN_TIME):
-                await self._server.drain()
-                for session in list(self._sessions):
-                    await _flushed(session)
+                await self.front.drain(self.server)
         except TimeoutError:
             _log.warning("calls cut off after %.0f s", _DRAIN_TIME)
-        for session in list(self._sessions):
-            await session.close(0, "the node is shutting down")
+        await self.front.close()
 
 
-async def _flushed(session: Session) -> None:
-    """Wait until the other side has acknowledged all: closing a session drops what is still on its way."""
-    with suppress(SessionClosed):
-        while session.stats().in_flight:  # noqa: ASYNC110  # the transport has no event for this
-            await asyncio.sleep(_FLUSH_INTERVAL)
+def _tier(folder: Folder, setup: Setup, metrics: Metrics) -> Tier:
+    if not setup.disk:
+        return MemoryTier()
+    keys = folder.within(setup.keys) if setup.keys else None
+    files = TimedFiles(metrics.synced)
+    return DiskTier.open(folder.within(setup.disk), keys=keys, files=files)
 
 
-def _reachable(host: str) -> str:
-    """For a socket on every interface: the address from which this machine would go out."""
-    if host not in {"0.0.0.0", "::"}:  # noqa: S104  # compared, not bound
-        return host
-    family, probe = (
-        (socket.AF_INET6, "2001:db8::1") if host == "::" else (socket.AF_INET, "192.0.2.1")
+def _terms(setup: Setup) -> Terms:
+    return Terms(
+        public=setup.public,
+        rate=setup.rate,
+        burst=setup.burst,
+        public_quota=parse_size(setup.public_quota) if setup.public_quota else 0,
+        owner_quota=parse_size(setup.owner_quota) if setup.owner_quota else 0,
     )
-    with socket.socket(family, socket.SOCK_DGRAM) as out:
-        try:
-            out.connect((probe, 9))  # sends nothing: it only picks a route
-        except OSError:
-            return "::1" if host == "::" else "127.0.0.1"
-        return str(out.getsockname()[0])

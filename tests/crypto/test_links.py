@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import string
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repram.crypto.links import MAX_LINK, Link, WebLink, parse_link
+from repram.crypto.links import MAX_LINK, Invite, Link, WebLink, parse_link
 from repram.errors import LocalError, UsageError
 from repram.ids import HostPort, ItemId, NodeAddress, to_base64url
 
@@ -157,3 +158,61 @@ def test_the_longest_ipv6_address_fits() -> None:
 def test_a_secret_of_another_size_is_a_callers_mistake() -> None:
     with pytest.raises(LocalError):
         Link(NODE, LINK.item, bytes(31))
+
+
+invites = st.builds(
+    Invite,
+    st.builds(NodeAddress, bytes32, places),
+    st.binary(min_size=8, max_size=8),
+    bytes32,
+)
+INVITE = Invite(NODE, bytes(range(8)), bytes(range(64, 96)))
+
+
+@given(invites)
+def test_an_invite_comes_back_from_its_text(invite: Invite) -> None:
+    text = str(invite)
+    assert Invite.parse(f" {text}\n") == invite
+    assert set(text) <= ALPHABET | {"+"}
+
+
+def test_an_invite_has_one_line_of_known_bytes() -> None:
+    start = f"repram+invite://{to_base64url(NODE.key)}@192.0.2.7:7433#v1."
+    context = "repram v1 link checksum"
+    named = INVITE.id + INVITE.secret
+    check = blake3(start.encode() + named, derive_key_context=context).digest(4)
+    assert str(INVITE) == start + to_base64url(named + check)
+
+
+@given(st.integers(0, len(str(INVITE)) - 1), st.sampled_from(string.ascii_letters + "-_.#@"))
+def test_an_invite_with_another_character_is_refused(place: int, character: str) -> None:
+    text = str(INVITE)
+    mangled = text[:place] + character + text[place + 1 :]
+    if mangled != text:
+        with pytest.raises(UsageError):
+            Invite.parse(mangled)
+
+
+def test_a_secret_of_an_invite_shows_nowhere() -> None:
+    assert "secret" not in repr(INVITE)
+    with pytest.raises(UsageError) as refused:
+        Invite.parse(f"{INVITE}x")
+    assert to_base64url(INVITE.secret)[:10] not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("pasted", "parse", "named"),
+    [
+        (str(INVITE), parse_link, "this is an invite"),
+        (str(INVITE), NodeAddress.parse, "this is an invite"),
+        (str(LINK), Invite.parse, "this is a link"),
+        (str(WEB_LINK), Invite.parse, "this is a link"),
+        (str(NODE), Invite.parse, "this is a node's address"),
+        ("hello", Invite.parse, "this is not an invite"),
+    ],
+)
+def test_an_invite_in_another_place_is_named(
+    pasted: str, parse: Callable[[str], object], named: str
+) -> None:
+    with pytest.raises(UsageError, match=named):
+        parse(pasted)

@@ -239,3 +239,34 @@ def test_a_drained_server_finishes_what_is_under_way_and_takes_no_more(run: Run[
             await draining
 
     run(main())
+
+
+def test_each_answer_is_told_with_its_kind_and_code(run: Run[None]) -> None:
+    async def full(_request: Work, _incoming: Incoming) -> Said:
+        raise Full
+
+    async def main() -> None:
+        told: list[tuple[type | None, int]] = []
+        answering = server()
+        answering.witness = lambda kind, code, took: told.append((kind, code if took > 0 else -1))
+        answering.on_task(Work, full)
+        async with talking(answering) as ends:
+            await ends.caller.ask(Say("in one piece"))
+            await ends.caller.ask(Say("piece by piece" * 4_000))
+            with pytest.raises(Full):
+                await ends.caller.ask(Work())
+            with pytest.raises(UnknownRequest):
+                await ends.caller.ask(Give(1))
+            stream = await ends.session.open_stream()
+            stream.write(b"no request")
+            stream.send_eof()
+            await until(lambda: len(told) == 5)
+        assert told == [
+            (Say, 0),
+            (Say, 0),
+            (Work, rpc.Code.FULL),
+            (Give, rpc.Code.UNKNOWN),
+            (None, rpc.Code.VERSION),
+        ]
+
+    run(main())

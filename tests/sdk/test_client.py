@@ -22,8 +22,8 @@ from repram.proto.endpoint import Session
 from repram.proto.messages import STORAGE, Done, End, Found, Get, Held, Lease, Put
 from repram.proto.rpc import Answer, Incoming, Server
 from repram.sdk import Client, Progress
+from repram.storaged import clock
 from repram.storaged.access.open_gate import OpenGate
-from repram.storaged.clock import anchored
 from repram.storaged.holdings.book import Book
 from repram.storaged.memory import MemoryTier
 from repram.storaged.service import Service
@@ -34,12 +34,16 @@ CONTENT = random.Random(7).randbytes(3 * CHUNK_SIZE + 12_345)
 Tamper = Callable[[list[bytes], int], bytes]
 
 
+def node_time() -> Callable[[], int]:
+    return clock.Clock(clock.boottime, clock.read(), None).now
+
+
 class Lying:
     """A node that holds honestly and, once told how, gives other bytes than it holds."""
 
     def __init__(self) -> None:
         self.book = Book(MemoryTier(), 1 << 30)
-        self._service = Service(self.book, OpenGate(), anchored())
+        self._service = Service(self.book, OpenGate(), node_time())
         self.server = Server(STORAGE)
         self._order: list[bytes] = []
         self.tamper: Tamper | None = None

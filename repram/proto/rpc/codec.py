@@ -27,6 +27,7 @@ REPLY_HEAD: Final = struct.Struct(">I")
 _VERSION_BITS: Final = VERSION << 24
 _LENGTH: Final = (1 << 24) - 1
 _MOST_MS: Final = (1 << 32) - 1
+_encode: Final = msgspec.msgpack.Encoder().encode
 _BROKEN: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -76,6 +77,12 @@ class Codec(Generic[Q, P]):
         if isinstance(reply, Failure):
             raise error_of(reply)
         return reply
+
+
+def framed(message: msgspec.Struct) -> bytes:
+    """One of many messages that follow each other in a body: its length (4 bytes) comes first."""
+    data = _encode(message)
+    return len(data).to_bytes(4) + data
 
 
 def message_size(head: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from time import perf_counter_ns
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
@@ -44,21 +45,31 @@ class Answer(NamedTuple, Generic[R_co]):
 
 Plain: TypeAlias = Callable[[Any, Session], Any]
 Task: TypeAlias = Callable[[Any, Incoming], Awaitable[Any]]
+# Told of each answer: the kind of request (None: it could not be read), the code (0: it was done), and
+# the nanoseconds from the request's arrival until its answer was ready.
+Witness: TypeAlias = Callable[[type | None, int, int], None]
 
 
 class Server(Generic[Q, P]):
     """Answers the calls of any number of sessions.
 
     A kind of request is answered by a plain function, at once and without a task, or by a coroutine
-    in a task of its own, of which `at_once` run at a time while others wait their turn. How many calls
-    one session may have under way is its endpoint's `max_streams`; its other calls wait at the caller.
+    in a task of its own, of which `at_once` run at a time while others wait their turn. A kind may have
+    both: then the function answers what came in one piece and without a body. How many calls one
+    session may have under way is its endpoint's `max_streams`; its other calls wait at the caller.
     """
 
     def __init__(
-        self, codec: Codec[Q, P], *, at_once: int = AT_ONCE, patience: float = PATIENCE
+        self,
+        codec: Codec[Q, P],
+        *,
+        at_once: int = AT_ONCE,
+        patience: float = PATIENCE,
+        witness: Witness | None = None,
     ) -> None:
         self.codec = codec
         self.patience = patience
+        self.witness = witness
         self.slots = Slots(at_once)
         self.plain: dict[type, Plain] = {}
         self.tasks: dict[type, Task] = {}
@@ -122,16 +133,18 @@ class _Calls(Generic[Q, P]):
 
     def whole(self, stream: int, data: bytes) -> None:
         """A call has come in one piece."""
+        began, kind = perf_counter_ns(), None
         try:
             request, left, behind = self._split(data)
-            handler = self._server.plain.get(type(request))
-            if handler is None:
+            kind = type(request)
+            handler = self._server.plain.get(kind)
+            if handler is None or (behind and kind in self._server.tasks):
                 calling = self._session.came_whole(stream, behind)
-                self._spawn(calling, lambda stream: self._run(stream, request, left))
+                self._spawn(calling, lambda stream: self._run(stream, request, left, began))
                 return
-            reply, body = self._encoded(self._plainly(handler, request, behind))
+            reply, body = self._encoded(self._plainly(handler, request, behind), kind, began)
         except Exception as error:  # noqa: BLE001  # the caller is told, or it is logged
-            reply, body = self._failure(error), b""
+            reply, body = self._failure(error, kind, began), b""
         self._send_at_once(stream, reply, body)
 
     def _send_at_once(self, stream: int, reply: bytes, body: Body) -> None:
@@ -186,6 +199,7 @@ class _Calls(Generic[Q, P]):
 
     async def _call(self, stream: Stream) -> None:
         """A call that comes piece by piece."""
+        began = perf_counter_ns()
         incoming = Incoming(stream, self._server.patience)
         try:
             head, left = REQUEST_HEAD.unpack(await incoming.take_exactly(REQUEST_HEAD.size))
@@ -194,32 +208,36 @@ class _Calls(Generic[Q, P]):
         except (StreamReset, SessionClosed):
             raise
         except RepramError as error:
-            await self._respond(stream, self._failure(error), b"")
+            await self._respond(stream, self._failure(error, None, began), b"")
             return
-        if plain := self._server.plain.get(type(request)):
+        kind = type(request)
+        plain = self._server.plain.get(kind)
+        if plain is not None and kind not in self._server.tasks:
             late = self._late(plain, request, incoming)
-            await self._respond(stream, *await self._outcome(stream, late))
+            await self._respond(stream, *await self._outcome(stream, late, kind, began))
         else:
-            await self._run(stream, request, left)
+            await self._run(stream, request, left, began)
 
     async def _late(self, plain: Plain, request: Q, incoming: Incoming) -> P | Answer[P]:
         return self._plainly(plain, request, await incoming.read(1))
 
-    async def _run(self, stream: Stream, request: Q, left: int) -> None:
+    async def _run(self, stream: Stream, request: Q, left: int, began: int) -> None:
         """Asks the handler and sends what it answers, within the milliseconds that are left."""
         answer, deadline = None, asyncio.timeout(left / 1000 if left else None)
+        kind = type(request)
         try:
             handler = self._handler(request)
             self._server.begin()
         except RepramError as error:
-            await self._respond(stream, self._failure(error), b"")
+            await self._respond(stream, self._failure(error, kind, began), b"")
             return
         try:
             async with deadline:
                 await self._server.slots.take(self._waiting)
                 try:
                     incoming = Incoming(stream, self._server.patience, self._starved)
-                    answer = await self._outcome(stream, handler(request, incoming))
+                    answering = handler(request, incoming)
+                    answer = await self._outcome(stream, answering, kind, began)
                     await self._respond(stream, *answer)
                 finally:
                     self._server.slots.give()
@@ -228,7 +246,7 @@ class _Calls(Generic[Q, P]):
                 raise
             if answer is not None:
                 raise DeadlinePassed from None
-            await self._respond(stream, self._failure(DeadlinePassed()), b"")
+            await self._respond(stream, self._failure(DeadlinePassed(), kind, began), b"")
         finally:
             self._server.end()
 
@@ -241,15 +259,15 @@ class _Calls(Generic[Q, P]):
         return handler
 
     async def _outcome(
-        self, stream: Stream, answering: Awaitable[P | Answer[P]]
+        self, stream: Stream, answering: Awaitable[P | Answer[P]], kind: type, began: int
     ) -> tuple[bytes, Body]:
         """What to send for what a handler returns, or raises."""
         try:
-            return self._encoded(await answering)
+            return self._encoded(await answering, kind, began)
         except Exception as error:
             if stream.given_up:
                 raise
-            return self._failure(error), b""
+            return self._failure(error, kind, began), b""
 
     async def _respond(self, stream: Stream, reply: bytes, body: Body) -> None:
         self._server.begin()
@@ -271,16 +289,26 @@ class _Calls(Generic[Q, P]):
 
     # ----
 
-    def _encoded(self, answer: P | Answer[P]) -> tuple[bytes, Body]:
+    def _encoded(self, answer: P | Answer[P], kind: type, began: int) -> tuple[bytes, Body]:
         if isinstance(answer, Answer):
-            return self._codec.reply(answer.reply), answer.body
-        return self._codec.reply(answer), b""
+            out = self._codec.reply(answer.reply), answer.body
+        else:
+            out = self._codec.reply(answer), b""
+        self._tell(kind, 0, began)
+        return out
 
-    def _failure(self, error: Exception) -> bytes:
+    def _failure(self, error: Exception, kind: type | None, began: int) -> bytes:
         if isinstance(error, RepramError):
-            return self._codec.reply(failure_of(error))
-        _log.error("a call failed", exc_info=error)
-        return self._codec.reply(Failure(Code.FAILED, "something went wrong inside the node"))
+            failure = failure_of(error)
+        else:
+            _log.error("a call failed", exc_info=error)
+            failure = Failure(Code.FAILED, "something went wrong inside the node")
+        self._tell(kind, failure.code, began)
+        return self._codec.reply(failure)
+
+    def _tell(self, kind: type | None, code: int, began: int) -> None:
+        if self._server.witness is not None:
+            self._server.witness(kind, code, perf_counter_ns() - began)
 
 
 def _leave(stream: Stream) -> None:

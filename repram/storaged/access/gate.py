@@ -27,6 +27,10 @@ class Gate(Protocol):
     def refuse_denied(self, item: bytes, owner: bytes) -> None:
         """Raise NotAllowed when the node's owner does not want this item, or anything of this owner."""
 
+    @property
+    def consults(self) -> bool:
+        """Whether someone else has a say before something is taken: nothing is then taken without waiting."""
+
     async def consult(self, op: str, item: bytes, size: int, owner: bytes) -> None:
         """Ask whoever else has a say before something is taken; raises NotAllowed."""
 

@@ -16,6 +16,11 @@ class OpenGate:
     def refuse_denied(self, item: bytes, owner: bytes) -> None:
         """Nothing is denied."""
 
+    @property
+    def consults(self) -> bool:
+        """Nobody else has a say."""
+        return False
+
     async def consult(self, op: str, item: bytes, size: int, owner: bytes) -> None:
         """Nobody else has a say."""
 

@@ -7,6 +7,7 @@ own and a key that begins with a letter of its own. Time comes from outside.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -54,6 +55,8 @@ class Book:
         self._spans: list[int] = []  # a heap
         self._kinds: dict[bytes, tuple[Read, Gone]] = {}
         self._checks: list[Callable[[int], None]] = []
+        self.held: Counter[bytes] = Counter()  # entries by the letter of their kind
+        self.expired = self.ended = 0  # so many were, since the start
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -74,9 +77,28 @@ class Book:
         entry = self._entries.get(key)
         return entry if entry is not None and entry.until > now else None
 
+    def latest(self, key: bytes) -> Entry | None:
+        """The entry of that key, even one past its time that has not been swept yet."""
+        return self._entries.get(key)
+
     def entries(self) -> Iterator[Entry]:
         """All of them, those past their time included until they are swept."""
         return iter(self._entries.values())
+
+    def overdue(self, since: int, *, most: int = 10_000) -> int:
+        """How many entries were due by then and are still here; counted up to a number that is bad enough."""
+        late: set[bytes] = set()
+        ahead = [0]  # places in the heap of spans, which has the earlier ones above the later ones
+        while ahead and len(late) < most:
+            at = ahead.pop()
+            if at < len(self._spans) and self._spans[at] * _SPAN <= since:
+                late.update(
+                    key
+                    for key in self._due[self._spans[at]]
+                    if (entry := self._entries.get(key)) is not None and entry.until <= since
+                )
+                ahead += (2 * at + 1, 2 * at + 2)
+        return len(late)
 
     @property
     def used(self) -> int:
@@ -117,8 +139,10 @@ class Book:
         else:
             entry.key = before.key  # the queue holds this one
             entry.place = self.tier.replace(before.place, entry.key, meta, body, entry.until)
-            self._tell(before)
         self._entries[entry.key] = entry
+        self.held[entry.key[:1]] += 1
+        if before is not None:
+            self._tell(before)  # who is told finds in `latest` what came in its place
         if before is None or entry.until < before.until:
             self._queue(entry)
 
@@ -134,7 +158,14 @@ class Book:
         if self._entries.get(entry.key) is entry:
             del self._entries[entry.key]
             self.tier.drop(entry.place, ended=True)
+            self.ended += 1
             self._tell(entry)
+
+    def sweep(self, key: bytes, now: int) -> None:
+        """Free the entry of this key, if its time has come."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.until <= now:
+            self._expired(key, now)
 
     def take_back(self, entry: Entry) -> None:
         """It could not be written: it never was here."""
@@ -165,6 +196,7 @@ class Book:
             entry = kind[0](fact)
             entry.place = fact.place
             self._entries[entry.key] = entry
+            self.held[entry.key[:1]] += 1
             self._queue(entry)
         for check in self._checks:
             check(now)
@@ -191,6 +223,7 @@ class Book:
             return False
         del self._entries[key]
         self.tier.drop(entry.place, ended=False)
+        self.expired += 1
         self._tell(entry)
         return True
 
@@ -207,6 +240,7 @@ class Book:
         return entry.meta() if self.tier.durable else b""
 
     def _tell(self, entry: Entry) -> None:
+        self.held[entry.key[:1]] -= 1
         kind = self._kinds.get(entry.key[:1])
         if kind is not None:
             kind[1](entry)

@@ -1,0 +1,53 @@
+"""The sessions that a client has, each made when it is first needed and kept until the client closes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Final
+
+from repram.crypto.identity import x25519_image
+from repram.ids import NodeAddress
+from repram.proto.connection import Secret, Settings
+from repram.proto.endpoint import Endpoint, Session
+
+KEEP_ALIVE: Final = 10.0  # seconds; whoever watches may hear nothing for hours
+
+
+class Sessions:
+    """One with each node and secret, over one socket for each kind of address."""
+
+    def __init__(self, timeout: float) -> None:
+        self._settings = Settings(handshake_timeout=timeout, keep_alive=KEEP_ALIVE)
+        self._open = contextlib.AsyncExitStack()
+        self._endpoints: dict[bool, Endpoint] = {}
+        self._sessions: dict[tuple[NodeAddress, Secret | None], Session] = {}
+        self._connecting = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Say goodbye to all."""
+        await self._open.aclose()
+
+    async def to(self, node: NodeAddress, secret: Secret | None = None) -> Session:
+        """The session with a node, in which both sides have proved the secret, if there is one."""
+        known = self._sessions.get((node, secret))
+        if known is not None and not known.closed:
+            return known
+        x25519_image(
+            node.key
+        )  # a key that no node can have is a malformed address, not a dead node
+        async with self._connecting:
+            known = self._sessions.get((node, secret))
+            if known is None or known.closed:
+                endpoint = await self._endpoint(ipv6=node.at.is_ipv6)
+                where = (node.at.host, node.at.port)
+                known = await endpoint.connect(where, node.key, secret=secret)
+                self._sessions[node, secret] = known
+            return known
+
+    async def _endpoint(self, *, ipv6: bool) -> Endpoint:
+        if ipv6 not in self._endpoints:
+            wildcard = "::" if ipv6 else "0.0.0.0"  # noqa: S104  # a client's socket, on whichever way out
+            endpoint = await Endpoint.open((wildcard, 0), settings=self._settings)
+            self._endpoints[ipv6] = await self._open.enter_async_context(endpoint)
+        return self._endpoints[ipv6]
