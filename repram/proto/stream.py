@@ -77,12 +77,13 @@ class Stream:
 
     async def read_into(self, into: bytearray | memoryview) -> int:
         """Like `read`, into memory of the caller's: how many bytes have come; 0 at the end."""
-        while (size := self._read_into_now(into)) is None:
+        while (size := self.read_into_now(into)) is None:
             self._reader = self._waiter(self._reader)
             await self._reader
         return size
 
-    def _read_into_now(self, into: bytearray | memoryview) -> int | None:
+    def read_into_now(self, into: bytearray | memoryview) -> int | None:
+        """Like `read_now`, into memory of the caller's."""
         if self._head:
             data = self.read_now(len(into)) or b""
             into[: len(data)] = data

@@ -179,7 +179,7 @@ class Service:
 
     async def end(self, request: End, incoming: Incoming) -> Done:
         """These leases are over, and none of them comes back; that is settled before it is said."""
-        account = self._gate.admit(incoming.session, Right.STORE)
+        account = self._gate.admit(incoming.session, self._right_to_end(request, incoming.session))
         terms = EndTerms(request.root, request.end_pk, request.time)
         statements.check(terms.end_pk, terms.statement(), request.signature)
         ended, count = self.chunks.end(terms.root, terms.end_pk, account, self._now())
@@ -190,6 +190,12 @@ class Service:
                 self._book.take_back(ended)
             raise
         return Done(count)
+
+    def _right_to_end(self, request: End, session: Session) -> Right:
+        """What is here may be ended even when nothing new is taken; an end of what is not takes room."""
+        _, may_read = self._gate.rights(session)
+        here = self.chunks.is_leased(request.root, request.end_pk)
+        return Right.READ if may_read and here else Right.STORE
 
     # ---- the node itself
 

@@ -7,6 +7,8 @@ import pytest
 from repram.errors import Full, NotAllowed
 from repram.proto.messages import Done, Get, Has, Held, Here
 from repram.storaged.access.open_gate import OpenGate
+from repram.storaged.holdings.book import Book
+from repram.storaged.holdings.ends import Ends
 from tests.conftest import Run
 from tests.leases import ALICE, BOB, MINUTE
 from tests.storaged.answering import Clock, node
@@ -122,6 +124,23 @@ def test_a_node_that_forgets_its_ends_refuses_leases_from_before_its_start(run: 
             assert await asked.ask(Has((put.id,))) == Here((0,))
             fresh = BOB.put(SEALED, clock.time)
             assert (await asked.call(fresh, body=SEALED)).reply == Held(clock.time, MINUTE, MINUTE)
+
+    run(main())
+
+
+def test_an_end_that_was_written_without_its_removals_is_made_good_for(run: Run[None]) -> None:
+    async def main() -> None:
+        clock, tier = Clock(), LastingTier()
+        put, other = ALICE.put(SEALED, clock.time), BOB.put(b"other", clock.time)
+        async with node(clock, tier=tier) as asked:
+            await asked.call(put, body=SEALED)
+            await asked.call(other, body=b"other")
+            book = Book(tier, 1 << 30)
+            Ends(book, OpenGate(), 0).keep(put.lease.root, put.lease.end_pk, b"", clock.time)
+            await tier.settled()
+        tier.restart()
+        async with node(clock, tier=tier) as asked:
+            assert await asked.ask(Has((put.id, other.id))) == Here((0, MINUTE))
 
     run(main())
 

@@ -245,6 +245,20 @@ def test_a_second_lease_takes_the_bytes_and_keeps_the_item_for_its_own_time(run:
     run(main())
 
 
+def test_a_shorter_second_lease_shortens_nothing(run: Run[None]) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with node(clock) as asked:
+            first, second = ALICE.put(SEALED, clock.time, 2 * MINUTE), BOB.put(SEALED, clock.time)
+            await asked.call(first, body=SEALED)
+            answer = await asked.call(second, body=SEALED)
+            assert answer.reply == Held(clock.time, 2 * MINUTE, 2 * MINUTE)
+            await asked.ask(BOB.end(second.lease.root))
+            assert await asked.ask(Has((first.id,))) == Here((2 * MINUTE,))
+
+    run(main())
+
+
 def test_the_end_of_the_longer_lease_leaves_the_shorter(run: Run[None]) -> None:
     async def main() -> None:
         clock = Clock()

@@ -79,11 +79,21 @@ class Incoming:
 
     async def _fill(self, view: memoryview) -> None:
         while view:
-            piece = await self.read(len(view))
-            if not piece:
+            size = await self._read_into(view)
+            if not size:
                 raise Malformed(f"the stream ended {len(view)} bytes short")
-            view[: len(piece)] = piece
-            view = view[len(piece) :]
+            view = view[size:]
+
+    async def _read_into(self, view: memoryview) -> int:
+        """Copied once, from the transport's pages to where it stays."""
+        try:
+            size = self._stream.read_into_now(view)
+            if size is None:
+                step = lambda: self._stream.read_into(view)  # noqa: E731  # as in `read`
+                size = await patiently(self._stream, step, self._patience, self._starved)
+            return size
+        except StreamReset as error:
+            raise broken_off(error) from None
 
 
 async def send(stream: Stream, body: Body, patience: float) -> None:

@@ -54,6 +54,7 @@ class Book:
         self._due: dict[int, list[bytes]] = {}  # keys by span
         self._spans: list[int] = []  # a heap
         self._kinds: dict[bytes, tuple[Read, Gone]] = {}
+        self._checks: list[Callable[[int], None]] = []
         self.held: Counter[bytes] = Counter()  # entries by the letter of their kind
         self.expired = self.ended = 0  # so many were, since the start
 
@@ -64,6 +65,10 @@ class Book:
         """Facts whose key begins so are read by one function after a restart, and told to another when
         they are gone: expired, dropped or replaced."""
         self._kinds[letter] = (read, gone)
+
+    def after_restore(self, check: Callable[[int], None]) -> None:
+        """Once all is taken up again, this is told the time, and may drop what should not be there."""
+        self._checks.append(check)
 
     # ---- asking
 
@@ -199,6 +204,8 @@ class Book:
             self._entries[entry.key] = entry
             self.held[entry.key[:1]] += 1
             self._queue(entry)
+        for check in self._checks:
+            check(now)
         return len(self._entries)
 
     def expire(self, now: int, limit: int = 500) -> int:

@@ -68,6 +68,7 @@ class Chunks:
         self._gate = gate
         self._batches: dict[bytes, dict[bytes, Batch]] = {}  # by end_pk, then by root
         book.add_kind(LETTER, self._read, self._gone)
+        book.after_restore(self._drop_ended)
 
     # ---- asking
 
@@ -82,6 +83,11 @@ class Chunks:
         if chunk is None:
             raise NotFound(f"{ItemId(item)} is not here, or it has expired")
         return chunk
+
+    def is_leased(self, root: bytes, end_pk: bytes) -> bool:
+        """Whether anything is here under this lease, or under any of this key's."""
+        owned = self._batches.get(end_pk, {})
+        return bool(owned) if root == EVERYTHING else root in owned
 
     def refuse_over_quota(
         self, item: bytes, terms: LeaseTerms, size: int, *, account: bytes, now: int
@@ -151,10 +157,7 @@ class Chunks:
         owned = self._batches.get(end_pk, {})
         count = 0
         for batch in [each for at, each in owned.items() if root in {at, EVERYTHING}]:
-            members = self._members(batch, now)
-            count += len(members)
-            for chunk in members:
-                self._remove(chunk, batch, now)
+            count += self._end_batch(batch, now)
         return self._ends.keep(root, end_pk, account, now), count
 
     def amended(self, chunk: Chunk) -> None:
@@ -218,6 +221,12 @@ class Chunks:
         self._link(chunk, batch)
         self._book.amend(chunk, max(chunk.until, batch.until))
 
+    def _end_batch(self, batch: Batch, now: int) -> int:
+        members = self._members(batch, now)
+        for chunk in members:
+            self._remove(chunk, batch, now)
+        return len(members)
+
     def _remove(self, chunk: Chunk, batch: Batch, now: int) -> None:
         """This lease is ended; with the last that runs the chunk is."""
         rest = [each for each in chunk.batches if each is not batch and each.until > now]
@@ -271,6 +280,13 @@ class Chunks:
         self._gate.recount(batch.account, batch.terms.end_pk, self._cost(chunk))
         chunk.batches += (batch,)
         self._link(chunk, batch)
+
+    def _drop_ended(self, now: int) -> None:
+        """An end that was written speaks for chunks whose removal was not."""
+        owned = [batch for roots in self._batches.values() for batch in roots.values()]
+        for batch in owned:
+            if self._ends.has(batch.terms.root, batch.terms.end_pk, now):
+                self._end_batch(batch, now)
 
     def _gone(self, entry: Entry) -> None:
         if isinstance(entry, Chunk):
