@@ -97,14 +97,17 @@ class Ledger:
         pairs = buckets.alive((place.pair, *place.former))
         return [bytes(key) for pair in pairs if (key := buckets.key(pair)) is not None]
 
-    def check(self, tier: DiskTier) -> None:
-        """What a tier restores is what was acknowledged, or asked for since."""
+    def check(self, tier: DiskTier, successor: Ledger | None = None) -> None:
+        """What a tier restores is what was acknowledged, or asked for since; a successor may go on with it."""
         found: dict[bytes, Said] = {}
         for fact in list(tier.restore(self.now)):
             body = bytes(tier.body(fact.place))
             assert fact.key not in found
             assert len(body) == fact.size
             found[fact.key] = Said(fact.meta, body, fact.until)
+            if successor:
+                successor.places[fact.key] = fact.place
+                successor.sure[fact.key] = found[fact.key]
         for key in {*self.sure, *found, *(key for key, _ in self.asked)}:
             allowed: list[Said | None] = [self.sure.get(key)]
             allowed += [said for asked, said in self.asked if asked == key]
