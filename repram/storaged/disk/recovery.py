@@ -100,7 +100,9 @@ class Recovery:
         log = self._writer.log
         if self._damaged and self._damaged[-1].ends_the_log(log):
             tail = self._damaged.pop()
-            _log.info("the disk: an unfinished write of %d bytes was cut off", tail.end - tail.start)
+            _log.info(
+                "the disk: an unfinished write of %d bytes was cut off", tail.end - tail.start
+            )
             log.cut_tail(tail.segment, tail.start)
         log.make_sure(self._sure[0])
 
@@ -202,8 +204,8 @@ class Recovery:
         lost = sum(damage.end - damage.start for damage in self._damaged)
         if lost or self._keyless or self._torn:
             _log.warning(
-                "the disk: %d bytes of the log in %d places could not be read, %d facts have lost their keys, "
-                "and %d changes were cut short; %d facts are whole",
+                "the disk: %d bytes of the log in %d places could not be read, %d facts have lost "
+                "their keys, and %d changes were cut short; %d facts are whole",
                 lost,
                 len(self._damaged),
                 self._keyless,

@@ -77,7 +77,9 @@ def check(folder: Path) -> None:
 
 def child(*arguments: str | Path | int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.storaged.disk.crash", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3])
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
+    )
 
 
 def killed_under_load(folder: Path, seed: int, seconds: float, ledger: Ledger) -> int:
@@ -106,7 +108,8 @@ def learn(line: str, ledger: Ledger) -> int:
 def verify(folder: Path, ledger: Ledger) -> None:
     with child("--check", folder) as process:
         assert process.stdout
-        found = dict(tuple(map(int, line.split("="))) for line in process.stdout)
+        pairs = (line.split("=") for line in process.stdout)
+        found = {int(name): int(version) for name, version in pairs}
     assert process.returncode == 0, "what is there could not be read"
     for name, allowed in ledger.items():
         assert found.get(name, 0) in allowed, (name, found.get(name, 0), allowed)
@@ -127,7 +130,9 @@ def run(rounds: int, seed: int) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.storaged.disk.crash", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.storaged.disk.crash", description=__doc__
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", type=Path)

@@ -80,7 +80,9 @@ class SimulatedDisk(Files):
         pass
 
     def names(self, folder: Path) -> list[str]:
-        inside = [path.relative_to(folder) for path in self.names_now if path.is_relative_to(folder)]
+        inside = [
+            path.relative_to(folder) for path in self.names_now if path.is_relative_to(folder)
+        ]
         return sorted({path.parts[0] for path in inside})
 
     def open(self, path: Path, *, create: bool = False) -> OpenFile:

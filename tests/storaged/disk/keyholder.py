@@ -1,4 +1,4 @@
-"""A process that holds facts whose keys its parent can compute: `python -m tests.storaged.disk.keyholder FOLDER`.
+"""Holds facts whose keys its parent can compute: `python -m tests.storaged.disk.keyholder FOLDER`.
 
 It takes a step for each line it reads, and answers with how many keys it has drawn so far.
 """
@@ -39,7 +39,12 @@ async def main(folder: Path) -> None:
     answer()
     facts = {
         name: tier.put(name, b"", name * 700, START + ttl)
-        for name, ttl in ((b"expires", 40_000), (b"ends", 300_000), (b"moves", 300_000), (b"stays", 300_000))
+        for name, ttl in (
+            (b"expires", 40_000),
+            (b"ends", 300_000),
+            (b"moves", 300_000),
+            (b"stays", 300_000),
+        )
     }
     facts[b"is replaced"] = tier.put(b"is replaced", b"", b"first", START + 400_000)
     await tier.settled()
@@ -48,7 +53,9 @@ async def main(folder: Path) -> None:
     await tier.settled()
     tier.drop(facts[b"moves"], ended=True)
     tier.drop(facts[b"ends"], ended=True)
-    facts[b"is replaced"] = tier.replace(facts[b"is replaced"], b"is replaced", b"", b"x", START + 400_000)
+    facts[b"is replaced"] = tier.replace(
+        facts[b"is replaced"], b"is replaced", b"", b"x", START + 400_000
+    )
     await tier.tend(START + 1_000)
     tier.drop(facts[b"expires"], ended=False)
     await tier.tend(START + 60_000)

@@ -29,14 +29,14 @@ class Stubborn(Ledger):
         try:
             await super().settle()
         except RepramError as error:
-            assert error.exit_code == (14 if "room" in str(error) else 1)
-            assert error.hint
-            self.failures += 1
-            self.learn()
+            self.learn(error)
         self.reads_are_served()
 
-    def learn(self) -> None:
+    def learn(self, error: RepramError) -> None:
         """What could not be written is not kept; what was dropped stays so."""
+        assert error.exit_code == (14 if "room" in str(error) else 1)
+        assert error.hint
+        self.failures += 1
         for key, place in list(self.places.items()):
             kept = place.kept()
             assert self.tier.undone(place) == (kept is not place)

@@ -33,9 +33,7 @@ class Holder:
     def keys(self) -> dict[int, bytes]:
         """By number; the first draw is the store's id, which is no secret."""
         numbers = range(2, self.drawn + 1)
-        return {
-            n: sodium.randombytes_buf_deterministic(32, n.to_bytes(32, "big")) for n in numbers
-        }
+        return {n: sodium.randombytes_buf_deterministic(32, n.to_bytes(32, "big")) for n in numbers}
 
     def found_in(self, content: bytes) -> set[int]:
         return {number for number, key in self.keys().items() if key in content}
@@ -115,7 +113,10 @@ def image_mounted(folder: Path) -> Iterator[tuple[Path, Path]]:
     at.mkdir()
     with image.open("wb") as file:
         file.truncate(32 << 20)
-    for command in (["mkfs.ext4", "-q", "-F", str(image)], ["mount", "-o", "loop", str(image), str(at)]):
+    for command in (
+        ["mkfs.ext4", "-q", "-F", str(image)],
+        ["mount", "-o", "loop", str(image), str(at)],
+    ):
         try:
             done = subprocess.run(command, capture_output=True, check=False)
         except OSError as error:

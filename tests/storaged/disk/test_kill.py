@@ -1,4 +1,4 @@
-"""A process that is killed under load; `python -m tests.storaged.disk.crash --rounds 1000` does more of it."""
+"""A process that is killed under load; `python -m tests.storaged.disk.crash` does more of it."""
 
 from tests.storaged.disk import crash
 
