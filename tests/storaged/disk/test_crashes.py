@@ -53,7 +53,7 @@ def test_the_script_does_a_little_of_everything() -> None:
     assert not ledger.asked
     assert len(ledger.destroyed) > 10
     assert {*disk.kinds} == {"create", "write", "sync", "sync folder", "unlink"}
-    assert disk.kinds.count("unlink") > 2
+    assert disk.kinds.count("unlink") > 1
     check(disk.after_kill(), ledger)
 
 
