@@ -203,12 +203,13 @@ class Recovery:
     def _report(self, kept: int) -> None:
         lost = sum(damage.end - damage.start for damage in self._damaged)
         self._writer.unreadable = len(self._damaged) + self._keyless
-        if lost or self._keyless:
+        if lost or self._keyless or self._torn:
             _log.warning(
-                "the disk: %d bytes of the log in %d places could not be read, and the keys of %d facts "
-                "are gone; %d facts are whole",
+                "the disk: %d bytes of the log in %d places could not be read, %d facts have lost "
+                "their keys, and %d changes were cut short; %d facts are whole",
                 lost,
                 len(self._damaged),
                 self._keyless,
+                len(self._torn),
                 kept,
             )

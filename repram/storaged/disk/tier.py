@@ -131,7 +131,7 @@ class DiskTier:
         old = self._kept(place)
         self._check(old.key, meta, old.size, until)
         new = Place(old.key, meta, old.size, until, old.horizon)
-        new.pending = old.pending
+        new.pending, new.at, new.slot = old.pending, old.at, old.slot  # to be read meanwhile
         self._ask(Ask.AMEND, new, old)
         return new
 

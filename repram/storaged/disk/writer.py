@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from repram.crypto import atrest
-from repram.errors import LocalError
+from repram.errors import LocalError, RepramError
 from repram.storaged.disk.arena import NO_SLOT, Arena
 from repram.storaged.disk.buckets import Bucket, Buckets, Draw
 from repram.storaged.disk.entries import FORMER_MAX, Entry, Kind, Pair, bound_to, pack, sealed_size
@@ -99,6 +99,9 @@ class Writer:
         except OSError as error:
             self._give_up()
             raise told(error, self._folder) from error
+        except RepramError:  # a body that had to be read again is damaged
+            self._give_up()
+            raise
         self._taken.clear()
         for change, where in zip(changes, written, strict=True):
             self._agree(change, where)

@@ -22,14 +22,14 @@ def calls() -> int:
 
 
 def check(disk: SimulatedDisk, ledger: Ledger | None) -> None:
+    assert not any(disk.holds(secret) for secret in (ledger.destroyed if ledger else ()))
     tier = open_tier(disk, seed=2)
     try:
         if ledger is None:
             assert not list(tier.restore(0))
             return
         ledger.check(tier)
-        for secret in ledger.destroyed:
-            assert not disk.holds(secret)
+        assert not any(disk.holds(secret) for secret in ledger.destroyed)
     finally:
         tier._thread.shutdown()
 
@@ -53,7 +53,7 @@ def test_the_script_does_a_little_of_everything() -> None:
     assert not ledger.asked
     assert len(ledger.destroyed) > 10
     assert {*disk.kinds} == {"create", "write", "sync", "sync folder", "unlink"}
-    assert disk.kinds.count("unlink") > 2
+    assert disk.kinds.count("unlink") > 1
     check(disk.after_kill(), ledger)
 
 
