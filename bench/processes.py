@@ -76,6 +76,11 @@ class Process:
         """Whether it is over."""
         return self._popen.poll() is not None
 
+    @property
+    def pid(self) -> int:
+        """Its id."""
+        return self._popen.pid
+
     def cpu_s(self) -> float:
         """CPU seconds so far, those of its living children included."""
         return sum(time.clock_gettime(_cpu_clock(pid)) for pid in _with_children(self._popen.pid))

@@ -76,7 +76,7 @@ async def repram_verbs() -> AsyncIterator[tuple[Process, Once, Once]]:
 @asynccontextmanager
 async def redis_verbs() -> AsyncIterator[tuple[Process, Once, Once]]:
     """The same of Redis: SET with a TTL, and GET."""
-    from redis import asyncio as redis  # installed where the benchmarks are run
+    from redis import asyncio as redis  # noqa: PLC0415  # installed where this one is run
 
     with tempfile.TemporaryDirectory() as folder:
         options = ["--port", str(PORT), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
@@ -180,7 +180,7 @@ def _leased(ids: list[ItemId], session: Session) -> list[Put]:
     """One batch under a key of its own."""
     signer = Signer(secrets.token_bytes(32))
     leaves = [lease_leaf(item, 0) for item in ids]
-    now = (rp_now() + session.stats().clock_offset) // 1000
+    now = session.peer_time()
     terms = LeaseTerms(root_of(leaves), signer.key, signer.key, 0, now + 60_000, 60_000)
     lease = Lease(*terms, signer.sign(terms.statement()))
     return [
