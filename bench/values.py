@@ -180,7 +180,7 @@ def _leased(ids: list[ItemId], session: Session) -> list[Put]:
     """One batch under a key of its own."""
     signer = Signer(secrets.token_bytes(32))
     leaves = [lease_leaf(item, 0) for item in ids]
-    now = session.peer_time()
+    now = session.peer_time
     terms = LeaseTerms(root_of(leaves), signer.key, signer.key, 0, now + 60_000, 60_000)
     lease = Lease(*terms, signer.sign(terms.statement()))
     return [

@@ -40,6 +40,7 @@ VALUE_MAX: Final = RECORD_MAX - OVERHEAD
 
 _START: Final = f"{SPACE_SCHEME}v1."
 _FORM = re.compile(r"repram\+space://v1\.(?P<tail>[A-Za-z0-9_-]{48})")
+_LABELS_KEPT: Final = 16_384
 _AAD: Final = struct.Struct(">32sQ")
 _COPY_AGAIN: Final = (
     "Copy the line again, whole: `repram space show` prints it where the space is known."
@@ -89,13 +90,14 @@ class Space:
 class SpaceKeys:
     """Who owns a space's records, what they are called, and how their names and values are sealed."""
 
-    __slots__ = ("_draw", "_names", "_values", "signer")
+    __slots__ = ("_draw", "_labels", "_names", "_values", "signer")
 
     def __init__(self, space: Space, draw: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self.signer = Signer(labels.derive(labels.SPACE_OWNER, space.secret))
         self._names = labels.derive(labels.SPACE_NAMES, space.secret)
         self._values = labels.derive(labels.SPACE_VALUES, space.secret)
         self._draw = draw
+        self._labels: dict[str, bytes] = {}  # of names asked for lately
 
     @property
     def owner(self) -> bytes:
@@ -104,7 +106,12 @@ class SpaceKeys:
 
     def label(self, name: str) -> bytes:
         """What a name becomes: alike for all members, and nothing to others."""
-        return blake3(name_bytes(name), key=self._names).digest()
+        known = self._labels.get(name)
+        if known is None:
+            if len(self._labels) >= _LABELS_KEPT:
+                self._labels.clear()
+            known = self._labels[name] = blake3(name_bytes(name), key=self._names).digest()
+        return known
 
     def id_of(self, label: bytes) -> ItemId:
         """Where the record of a label is found."""

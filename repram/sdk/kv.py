@@ -101,8 +101,7 @@ class Values:
         """The newest value; NotFound when there is none, or no more."""
         label = self._keys.label(name)
         item = self._keys.id_of(label)
-        record, sealed = await self._fetch(name, label, item)
-        value = self._keys.open_value(item, record.version, sealed)
+        record, value = await self._fetch(name, label, item)
         return Value(record.version, record.created, record.ttl, record.remaining, value)
 
     async def rm(self, name: str, *, if_version: int | None = None) -> int:
@@ -168,7 +167,7 @@ class Values:
             return outcome
         raise AssertionError  # the last attempt returns or raises
 
-    async def _fetch(self, name: str, label: bytes, item: ItemId) -> tuple[Record, Bytes]:
+    async def _fetch(self, name: str, label: bytes, item: ItemId) -> tuple[Record, bytes]:
         floor = self._seen.newest(item)
         conversation = await self._storage.open()
         try:
@@ -179,12 +178,11 @@ class Values:
             raise IntegrityFailure("the node answered with another record than was asked for")
         if record.removed:
             check_signature(record, sealed)
-        else:
-            self._keys.open_name(item, record.version, record.note)
-        self._seen.check(item, record.version, floor)
-        if record.removed:
+            self._seen.check(item, record.version, floor)
             raise _not_there(name)
-        return record, sealed
+        value = self._keys.open_value(item, record.version, sealed)
+        self._seen.check(item, record.version, floor)
+        return record, value
 
     def _listed(self, row: Row, floors: Seen) -> Listed:
         item = ItemId(row.id)

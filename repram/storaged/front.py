@@ -16,7 +16,7 @@ from repram.proto import rpc
 from repram.proto.connection import Secret, Settings
 from repram.proto.endpoint import Endpoint, Session
 
-CALLS_AT_ONCE: Final = 64  # of one session; further ones wait at the caller
+CALLS_AT_ONCE: Final = 256  # of one session; further ones wait at the caller
 _FLUSH_INTERVAL: Final = 0.01
 _TIME_OFF: Final = 500  # milliseconds by which the time that callers are told may be wrong
 

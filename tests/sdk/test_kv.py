@@ -428,8 +428,6 @@ def with_value(value: Callable[[bytes], bytes]) -> Lie:
         with_value(lambda value: value[:-1]),
         with_value(lambda value: b""),
         lambda record: replace(record, version=record.version + 1),
-        lambda record: replace(record, note=record.note[:-1]),
-        lambda record: replace(record, note=b""),
         lambda record: replace(record, owner=bytes(32)),
         lambda record: replace(record, label=bytes(32)),
         lambda record: replace(record, size=1),
