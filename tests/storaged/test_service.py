@@ -245,6 +245,20 @@ def test_a_second_lease_takes_the_bytes_and_keeps_the_item_for_its_own_time(run:
     run(main())
 
 
+def test_the_end_of_a_lease_that_is_over_concerns_nothing(run: Run[None]) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with node(clock) as asked:
+            first, second = ALICE.put(SEALED, clock.time), BOB.put(SEALED, clock.time, 2 * MINUTE)
+            await asked.call(first, body=SEALED)
+            await asked.call(second, body=SEALED)
+            clock.time += MINUTE
+            assert await asked.ask(ALICE.end()) == Done(0)
+            assert await asked.ask(Has((first.id,))) == Here((MINUTE,))
+
+    run(main())
+
+
 def test_a_shorter_second_lease_shortens_nothing(run: Run[None]) -> None:
     async def main() -> None:
         clock = Clock()

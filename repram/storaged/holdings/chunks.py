@@ -225,7 +225,7 @@ class Chunks:
         members = self._members(batch, now)
         for chunk in members:
             self._remove(chunk, batch, now)
-        return len(members)
+        return len(members) if batch.until > now else 0  # one that was over held nothing any more
 
     def _remove(self, chunk: Chunk, batch: Batch, now: int) -> None:
         """This lease is ended; with the last that runs the chunk is."""
