@@ -140,7 +140,10 @@ class Hosts:
 
     def _meant(self, text: str) -> Host:
         if is_name(text):
-            return self.named(text)
+            try:
+                return self.named(text)
+            except NotFound as error:  # of a host; what was asked of it is another matter
+                raise UsageError(str(error), hint=error.hint) from None
         host = Host.parse(text)
         if host.secret is None:
             for each in self.all():

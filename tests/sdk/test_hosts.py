@@ -97,9 +97,13 @@ def test_an_address_that_is_known_comes_with_its_invite(hosts: Hosts) -> None:
 
 
 def test_an_unknown_name_is_not_found(hosts: Hosts) -> None:
-    for use in (hosts.named, hosts.remove, lambda name: hosts.chosen(name, {})):
+    for use in (hosts.named, hosts.remove):
         with pytest.raises(NotFound, match="no host is called 'nobody'"):
             use("nobody")
+    with pytest.raises(
+        UsageError, match="no host is called 'nobody'"
+    ):  # and nothing was asked of it
+        hosts.chosen("nobody", {})
 
 
 def test_a_host_that_was_tampered_with_is_refused(tmp_path: Path, hosts: Hosts) -> None:
