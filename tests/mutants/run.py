@@ -47,8 +47,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants.run", description=__doc__)
     parser.add_argument("names", nargs="*", help="such as crc-skipped; all when none is given")
     parser.add_argument("--simulator", action="store_true", help=f"transport only: {SIMULATOR}")
+    parser.add_argument("--part", metavar="K/N", help="only each N-th, from the K-th on")
     arguments = parser.parse_args()
     mutants = collect(arguments.names)
+    if arguments.part:
+        first, step = map(int, arguments.part.split("/"))
+        mutants = mutants[first % step :: step]
     if arguments.simulator:
         mutants = [replace(mutant, caught_by=SIMULATOR) for mutant in mutants if mutant.in_c]
     checks = sorted({mutant.caught_by for mutant in mutants})
