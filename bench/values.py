@@ -30,6 +30,7 @@ from repram.ids import ItemId, NodeAddress
 from repram.proto.endpoint import Endpoint, Session
 from repram.proto.messages import STORAGE, Get, Lease, Put
 from repram.proto.rpc import Caller
+from repram.sdk.kv import Values
 
 SIZE: Final = 1024
 AT_ONCE: Final = 64
@@ -189,18 +190,61 @@ def _leased(ids: list[ItemId], session: Session) -> list[Put]:
     ]
 
 
-async def resident(count: int) -> None:
-    """Bytes of memory that live records of 100 bytes take."""
-    with node("--capacity", "4GiB") as (process, address):
+async def resident(count: int, seconds: float) -> None:
+    """What live records of 100 bytes take of memory, and a request of time, when there are so many."""
+    for many_of_them in (1_000, count):
+        with node("--capacity", "4GiB") as (process, address):
+            async with Client(address) as client:
+                values, idle = client.kv(Space.new()), _resident(process)
+                await _fill(values, many_of_them, "1h")
+                told: dict[str, object] = {"resident": _resident(process), "idle": idle}
+                step = max(1, many_of_them // KEYS)
+                verbs = {"get": _getting(values, step, many_of_them), "put": _putting(values)}
+                for verb, once in verbs.items():
+                    cpu = process.cpu_s()
+                    ops = (await many(once, seconds))["ops_s"] * seconds
+                    told[f"cpu_us_{verb}"] = round((process.cpu_s() - cpu) / ops * 1e6, 1)
+                _tell(what="records of 100 bytes", count=many_of_them, **told)
+
+
+def _getting(values: Values, step: int, count: int) -> Once:
+    return lambda n: values.get(f"{n * step % count}")
+
+
+def _putting(values: Values) -> Once:
+    return lambda n: values.put(f"more {n}", bytes(100), ttl="1h")
+
+
+async def expiry(count: int) -> None:
+    """How long a request waits at most while so many records expire within one second."""
+    with node("--capacity", "4GiB") as (_process, address):
         async with Client(address) as client:
-            values, data = client.kv(Space.new()), bytes(100)
-            before = _resident(process)
-            for start in range(0, count, 512):
-                batch = (values.put(f"{start + i}", data, ttl="1h") for i in range(512))
-                await asyncio.gather(*batch)
+            values = client.kv(Space.new())
+            await values.put("probe", b"here", ttl="1h")
+            started, lifetime = time.monotonic(), 30 + count // 5_000
+            end = started + lifetime
+            while (left := end - time.monotonic()) > 2 and count > 0:
+                ttl = f"{max(1, round(left))}s"
+                batch = min(512, count)
+                names = (f"{count - i}" for i in range(batch))
+                await asyncio.gather(*(values.put(name, b"x" * 100, ttl=ttl) for name in names))
+                count -= batch
+            waits: list[float] = []
+            while time.monotonic() < end + 3:
+                asked = time.perf_counter()
+                await values.get("probe")
+                waits.append(time.perf_counter() - asked)
+            waits.sort()
             _tell(
-                what="records of 100 bytes", count=count, resident=_resident(process), idle=before
-            )
+                what="while records expire", left_unput=count, asked=len(waits),
+                p50_ms=round(waits[len(waits) // 2] * 1e3, 2), most_ms=round(waits[-1] * 1e3, 1),
+            )  # fmt: skip
+
+
+async def _fill(values: Values, count: int, ttl: str) -> None:
+    for start in range(0, count, 512):
+        names = (f"{start + i}" for i in range(min(512, count - start)))
+        await asyncio.gather(*(values.put(name, bytes(100), ttl=ttl) for name in names))
 
 
 def _resident(process: Process) -> int:
@@ -215,7 +259,7 @@ def _tell(**fields: object) -> None:
 def main() -> None:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", choices=["redis", "chunks", "resident", []])
+    parser.add_argument("what", nargs="*", choices=["redis", "chunks", "resident", "expiry", []])
     parser.add_argument("--count", type=int, default=1_000_000, help="of records")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=3)
@@ -224,7 +268,8 @@ def main() -> None:
     runs = {
         "redis": lambda: beside_redis(args.seconds, args.rounds),
         "chunks": lambda: chunks(args.seconds, args.rounds),
-        "resident": lambda: resident(args.count),
+        "resident": lambda: resident(args.count, args.seconds),
+        "expiry": lambda: expiry(args.count),
     }
     for name in args.what or runs:
         uvloop.run(runs[name]())
