@@ -64,8 +64,7 @@ def main() -> int:
         plant(original)
         codes = pool.map(lambda check: run_in_copy(check, original).returncode, checks)
         sound = dict(zip(checks, codes, strict=True))
-        outcomes = list(pool.map(lambda mutant: outcome(mutant, original, sound), mutants))
-    return report(mutants, outcomes)
+        return report(mutants, pool.map(lambda mutant: outcome(mutant, original, sound), mutants))
 
 
 def collect(names: list[str]) -> list[Mutant]:
@@ -183,12 +182,14 @@ def infect(mutant: Mutant, tree: Path) -> subprocess.CompletedProcess[str]:
     return run(mutant.caught_by, tree)
 
 
-def report(mutants: list[Mutant], outcomes: list[str]) -> int:
+def report(mutants: list[Mutant], outcomes: Iterator[str]) -> int:
+    """Tells of each as soon as it is known."""
     width = max(len(mutant.patch.stem) for mutant in mutants)
     checks = max(len(mutant.caught_by) for mutant in mutants)
+    killed = 0
     for mutant, said in zip(mutants, outcomes, strict=True):
-        print(f"{mutant.patch.stem:{width}}  {mutant.caught_by:{checks}}  {said}")
-    killed = sum(said.startswith("killed") for said in outcomes)
+        killed += said.startswith("killed")
+        print(f"{mutant.patch.stem:{width}}  {mutant.caught_by:{checks}}  {said}", flush=True)
     print(f"{killed} of {len(mutants)} mutants killed")
     return 0 if killed == len(mutants) else 1
 
