@@ -36,6 +36,7 @@ SIZE: Final = 1024
 AT_ONCE: Final = 64
 KEYS: Final = 10_000
 CHUNK: Final = 1 << 20
+CHUNKS: Final = 512  # other ones; put more often, they are read and verified again
 LEASED: Final = 16
 TTL_S: Final = 600
 PORT: Final = 17_379
@@ -147,7 +148,7 @@ async def beside_redis(seconds: float, rounds: int) -> None:
 
 async def chunks(seconds: float, rounds: int, *options: str) -> None:
     """Sealed chunks of 1 MiB to a node and back, eight at a time, each under a lease and verified there."""
-    sealed = [secrets.token_bytes(CHUNK) for _ in range(LEASED)]
+    sealed = [secrets.token_bytes(CHUNK) for _ in range(CHUNKS)]
     ids = [id_of(each) for each in sealed]
     with node("--capacity", "8GiB", *options) as (process, address):
         at = NodeAddress.parse(address)
@@ -156,14 +157,14 @@ async def chunks(seconds: float, rounds: int, *options: str) -> None:
             caller = Caller(session, STORAGE)
 
             async def put(n: int) -> None:
-                request = leases[n // LEASED % len(leases)][n % LEASED]
-                await caller.call(request, body=sealed[n % LEASED])
+                await caller.call(leased[n % CHUNKS], body=sealed[n % CHUNKS])
 
             async def get(n: int) -> None:
-                await caller.call(Get(ids[n % LEASED].raw), max_body=CHUNK)
+                await caller.call(Get(ids[n % CHUNKS].raw), max_body=CHUNK)
 
             for number in range(rounds + 1):
-                leases = [_leased(ids, session) for _ in range(64)]
+                batches = (ids[at : at + LEASED] for at in range(0, CHUNKS, LEASED))
+                leased = [put for batch in batches for put in _leased(batch, session)]
                 for verb, once in (("put", put), ("get", get)):
                     cpu = process.cpu_s()
                     told = await many(once, seconds if number else 1.0, at_once=8)
