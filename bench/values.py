@@ -165,6 +165,8 @@ async def chunks(seconds: float, rounds: int, *options: str) -> None:
             for number in range(rounds + 1):
                 batches = (ids[at : at + LEASED] for at in range(0, CHUNKS, LEASED))
                 leased = [put for batch in batches for put in _leased(batch, session)]
+                for n in range(CHUNKS):
+                    await put(n)
                 for verb, once in (("put", put), ("get", get)):
                     cpu = process.cpu_s()
                     told = await many(once, seconds if number else 1.0, at_once=8)
