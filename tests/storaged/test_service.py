@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import msgspec
@@ -53,6 +53,25 @@ async def refused(
     with pytest.raises(RepramError, match=match) as caught:
         await asked.call(request, body=body, max_body=CHUNK_MAX)
     return caught.type
+
+
+def test_an_end_that_comes_while_the_bytes_do_counts(run: Run[None]) -> None:
+    async def main() -> None:
+        clock, sealed = Clock(), bytes(200_000)
+        put = ALICE.put(sealed, clock.time)
+        async with node(clock) as asked:
+
+            async def body() -> AsyncIterator[bytes]:
+                yield sealed[:100_000]
+                await asked.ask(Has((put.id,)))  # by now the node has looked at the lease
+                await asked.ask(ALICE.end(put.lease.root))
+                yield sealed[100_000:]
+
+            with pytest.raises(NotAllowed, match="was ended"):
+                await asked.call(put, body=body())
+            assert await asked.ask(Has((put.id,))) == Here((0,))
+
+    run(main())
 
 
 def test_sixty_seconds_are_readable_at_58_and_gone_at_61_by_every_verb(run: Run[None]) -> None:
