@@ -30,11 +30,13 @@ from repram.ids import ItemId, NodeAddress
 from repram.proto.endpoint import Endpoint, Session
 from repram.proto.messages import STORAGE, Get, Lease, Put
 from repram.proto.rpc import Caller
+from repram.sdk.kv import Values
 
 SIZE: Final = 1024
 AT_ONCE: Final = 64
 KEYS: Final = 10_000
 CHUNK: Final = 1 << 20
+CHUNKS: Final = 512  # other ones; put more often, they are read and verified again
 LEASED: Final = 16
 TTL_S: Final = 600
 PORT: Final = 17_379
@@ -146,7 +148,7 @@ async def beside_redis(seconds: float, rounds: int) -> None:
 
 async def chunks(seconds: float, rounds: int, *options: str) -> None:
     """Sealed chunks of 1 MiB to a node and back, eight at a time, each under a lease and verified there."""
-    sealed = [secrets.token_bytes(CHUNK) for _ in range(LEASED)]
+    sealed = [secrets.token_bytes(CHUNK) for _ in range(CHUNKS)]
     ids = [id_of(each) for each in sealed]
     with node("--capacity", "8GiB", *options) as (process, address):
         at = NodeAddress.parse(address)
@@ -155,14 +157,16 @@ async def chunks(seconds: float, rounds: int, *options: str) -> None:
             caller = Caller(session, STORAGE)
 
             async def put(n: int) -> None:
-                request = leases[n // LEASED % len(leases)][n % LEASED]
-                await caller.call(request, body=sealed[n % LEASED])
+                await caller.call(leased[n % CHUNKS], body=sealed[n % CHUNKS])
 
             async def get(n: int) -> None:
-                await caller.call(Get(ids[n % LEASED].raw), max_body=CHUNK)
+                await caller.call(Get(ids[n % CHUNKS].raw), max_body=CHUNK)
 
             for number in range(rounds + 1):
-                leases = [_leased(ids, session) for _ in range(64)]
+                batches = (ids[at : at + LEASED] for at in range(0, CHUNKS, LEASED))
+                leased = [put for batch in batches for put in _leased(batch, session)]
+                for n in range(CHUNKS):
+                    await put(n)
                 for verb, once in (("put", put), ("get", get)):
                     cpu = process.cpu_s()
                     told = await many(once, seconds if number else 1.0, at_once=8)
@@ -189,18 +193,61 @@ def _leased(ids: list[ItemId], session: Session) -> list[Put]:
     ]
 
 
-async def resident(count: int) -> None:
-    """Bytes of memory that live records of 100 bytes take."""
-    with node("--capacity", "4GiB") as (process, address):
+async def resident(count: int, seconds: float) -> None:
+    """What live records of 100 bytes take of memory, and a request of time, when there are so many."""
+    for many_of_them in (1_000, count):
+        with node("--capacity", "4GiB") as (process, address):
+            async with Client(address) as client:
+                values, idle = client.kv(Space.new()), _resident(process)
+                await _fill(values, many_of_them, "1h")
+                told: dict[str, object] = {"resident": _resident(process), "idle": idle}
+                step = max(1, many_of_them // KEYS)
+                verbs = {"get": _getting(values, step, many_of_them), "put": _putting(values)}
+                for verb, once in verbs.items():
+                    cpu = process.cpu_s()
+                    ops = (await many(once, seconds))["ops_s"] * seconds
+                    told[f"cpu_us_{verb}"] = round((process.cpu_s() - cpu) / ops * 1e6, 1)
+                _tell(what="records of 100 bytes", count=many_of_them, **told)
+
+
+def _getting(values: Values, step: int, count: int) -> Once:
+    return lambda n: values.get(f"{n * step % count}")
+
+
+def _putting(values: Values) -> Once:
+    return lambda n: values.put(f"more {n}", bytes(100), ttl="1h")
+
+
+async def expiry(count: int) -> None:
+    """How long a request waits at most while so many records expire within one second."""
+    with node("--capacity", "4GiB") as (_process, address):
         async with Client(address) as client:
-            values, data = client.kv(Space.new()), bytes(100)
-            before = _resident(process)
-            for start in range(0, count, 512):
-                batch = (values.put(f"{start + i}", data, ttl="1h") for i in range(512))
-                await asyncio.gather(*batch)
+            values = client.kv(Space.new())
+            await values.put("probe", b"here", ttl="1h")
+            started, lifetime = time.monotonic(), 30 + count // 5_000
+            end = started + lifetime
+            while (left := end - time.monotonic()) > 2 and count > 0:
+                ttl = f"{max(1, round(left))}s"
+                batch = min(512, count)
+                names = (f"{count - i}" for i in range(batch))
+                await asyncio.gather(*(values.put(name, b"x" * 100, ttl=ttl) for name in names))
+                count -= batch
+            waits: list[float] = []
+            while time.monotonic() < end + 3:
+                asked = time.perf_counter()
+                await values.get("probe")
+                waits.append(time.perf_counter() - asked)
+            waits.sort()
             _tell(
-                what="records of 100 bytes", count=count, resident=_resident(process), idle=before
-            )
+                what="while records expire", left_unput=count, asked=len(waits),
+                p50_ms=round(waits[len(waits) // 2] * 1e3, 2), most_ms=round(waits[-1] * 1e3, 1),
+            )  # fmt: skip
+
+
+async def _fill(values: Values, count: int, ttl: str) -> None:
+    for start in range(0, count, 512):
+        names = (f"{start + i}" for i in range(min(512, count - start)))
+        await asyncio.gather(*(values.put(name, bytes(100), ttl=ttl) for name in names))
 
 
 def _resident(process: Process) -> int:
@@ -215,7 +262,7 @@ def _tell(**fields: object) -> None:
 def main() -> None:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", choices=["redis", "chunks", "resident", []])
+    parser.add_argument("what", nargs="*", choices=["redis", "chunks", "resident", "expiry", []])
     parser.add_argument("--count", type=int, default=1_000_000, help="of records")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=3)
@@ -224,7 +271,8 @@ def main() -> None:
     runs = {
         "redis": lambda: beside_redis(args.seconds, args.rounds),
         "chunks": lambda: chunks(args.seconds, args.rounds),
-        "resident": lambda: resident(args.count),
+        "resident": lambda: resident(args.count, args.seconds),
+        "expiry": lambda: expiry(args.count),
     }
     for name in args.what or runs:
         uvloop.run(runs[name]())

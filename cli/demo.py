@@ -1,12 +1,14 @@
-"""`make demo`: three processes, one file, one link, and what is left after its time."""
+"""`make demo`: nodes, clients, one file, one link, two values, and what is left after their time."""
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from repram_cli import output
 
 _SIZE: Final = 8 << 20
 _TTL: Final = 30
+_VALUE_TTL: Final = 8
 _PATIENCE: Final = 20
 _REPRAM: Final = (sys.executable, "-m", "repram_cli")
 
@@ -27,6 +30,7 @@ def main() -> None:
     """Tell the story; anything that goes differently ends it with an error."""
     try:
         with tempfile.TemporaryDirectory(prefix="repram-demo-") as folder:
+            os.environ["XDG_STATE_HOME"] = f"{folder}/state"  # nothing of it is the person's own
             _story(Path(folder))
     except RepramError as error:
         output.report(error)
@@ -48,16 +52,19 @@ def _story(folder: Path) -> None:
         _said("download", link, "-o", str(folder / "received"))
         _compare(original, folder / "received" / original.name)
         _step("3", "downloaded by the link in another process", "every byte is the same")
+        _step("4", "a value in that node's memory", _value(address))
+        with _node("--disk", str(folder / "disk")) as other:
+            _step("5", "the same on a node that keeps it on disk", _value(other))
         _count_down(gone_at)
         _expect_gone(link, folder / "too-late")
-        _step("4", "the same link again", "nothing: the node has forgotten it")
+        _step("6", "the link again", "nothing: the node has forgotten it")
     output.say("\nThat was repram: sealed here, held there, gone on time.")
 
 
 @contextmanager
-def _node() -> Iterator[str]:
+def _node(*options: str) -> Iterator[str]:
     """A node in its own process, and its address; it must stop cleanly when told to."""
-    command = (*_REPRAM, "storaged", "run", "--public", "--listen", "127.0.0.1:0")
+    command = (*_REPRAM, "storaged", "run", "--public", "--listen", "127.0.0.1:0", *options)
     with subprocess.Popen(  # noqa: S603  # our own interpreter and arguments
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as node:
@@ -89,6 +96,28 @@ def _said(*arguments: str) -> str:
     return done.stdout.strip()
 
 
+def _value(address: str) -> str:
+    """Put one, read it back, and watch it until it expires."""
+    _said("kv", "put", "door", "swordfish", "--ttl", f"{_VALUE_TTL}s", "--host", address, "--quiet")
+    if _said("kv", "get", "door", "--host", address) != "swordfish":
+        raise RepramError("another value came back than was put")
+    command = (*_REPRAM, "kv", "watch", "door", "--host", address, "--json")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:  # noqa: S603  # as above
+        overdue = threading.Timer(_VALUE_TTL + _PATIENCE, watching.kill)
+        overdue.start()
+        try:
+            kinds = (json.loads(line)["type"] for line in watching.stdout or ())
+            if not any(kind == "expired" for kind in kinds):
+                raise RepramError("nobody was told that the value has expired")
+        finally:
+            overdue.cancel()
+            watching.kill()
+    done = _repram("kv", "get", "door", "--host", address)
+    if done.returncode != NotFound.exit_code:
+        raise RepramError(f"after its time `repram kv get` ended with {done.returncode}")
+    return f"put, read, and after {_VALUE_TTL} s gone, as its watcher was told"
+
+
 def _compare(original: Path, received: Path) -> None:
     if original.read_bytes() != received.read_bytes():
         raise RepramError("what came back is not what was sent")
@@ -106,7 +135,7 @@ def _expect_gone(link: str, target: Path) -> None:
 def _count_down(until: float) -> None:
     """A line that counts on a terminal; elsewhere one that says how long it will be."""
     live = sys.stderr.isatty()
-    if not live:
+    if not live and until > time.monotonic():
         output.say(f"   …   waiting {until - time.monotonic():.0f} s for it to expire")
     while (left := until - time.monotonic()) > 0:
         if live:

@@ -6,6 +6,7 @@ import base64
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 from repram.errors import UsageError
@@ -160,6 +161,7 @@ class NodeAddress:
         return f"{NODE_SCHEME}{to_base64url(self.key)}@{self.at}"
 
 
+@lru_cache(maxsize=256)
 def parse_duration(text: str) -> int:
     """`90s`, `15m`, `12h`, `7d`, `2w` in milliseconds."""
     match = _AMOUNT.fullmatch(text.strip())

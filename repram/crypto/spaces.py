@@ -97,7 +97,7 @@ class SpaceKeys:
         self._names = labels.derive(labels.SPACE_NAMES, space.secret)
         self._values = labels.derive(labels.SPACE_VALUES, space.secret)
         self._draw = draw
-        self._labels: dict[str, bytes] = {}  # of names asked for lately
+        self._labels: dict[str, tuple[bytes, bytes]] = {}  # of names asked for lately
 
     @property
     def owner(self) -> bytes:
@@ -106,12 +106,7 @@ class SpaceKeys:
 
     def label(self, name: str) -> bytes:
         """What a name becomes: alike for all members, and nothing to others."""
-        known = self._labels.get(name)
-        if known is None:
-            if len(self._labels) >= _LABELS_KEPT:
-                self._labels.clear()
-            known = self._labels[name] = blake3(name_bytes(name), key=self._names).digest()
-        return known
+        return self._known(name)[0]
 
     def id_of(self, label: bytes) -> ItemId:
         """Where the record of a label is found."""
@@ -127,7 +122,7 @@ class SpaceKeys:
 
     def seal_name(self, item: ItemId, version: int, name: str) -> bytes:
         """A record's note: its name, for members who list."""
-        return self._seal(labels.SEALED_NOTE, item, version, name_bytes(name))
+        return self._seal(labels.SEALED_NOTE, item, version, self._known(name)[1])
 
     def open_name(self, item: ItemId, version: int, note: Bytes) -> str:
         """The name in a note; it must be the one that gives the record its id."""
@@ -140,6 +135,16 @@ class SpaceKeys:
         if placed != item:
             raise IntegrityFailure(f"the note of {item} holds the name of another record")
         return name
+
+    def _known(self, name: str) -> tuple[bytes, bytes]:
+        """The label of a name and its bytes, worked out once for names that are used again."""
+        known = self._labels.get(name)
+        if known is None:
+            if len(self._labels) >= _LABELS_KEPT:
+                self._labels.clear()
+            raw = name_bytes(name)
+            known = self._labels[name] = (blake3(raw, key=self._names).digest(), raw)
+        return known
 
     def _seal(self, label: bytes, item: ItemId, version: int, data: Bytes) -> bytes:
         nonce = self._draw(xchacha.NONCE_SIZE)

@@ -295,10 +295,13 @@ def _sized(what: str, data: bytes, size: int) -> bytes:
     return data
 
 
-def _immutable(data: Bytes) -> bytes | None:
-    """The object whose bytes these are, when nobody can change them."""
-    owner = data.obj if isinstance(data, memoryview) and data.c_contiguous else data
-    return owner if isinstance(owner, bytes) else None
+def _immutable(data: Bytes) -> bytes | memoryview | None:
+    """What keeps these bytes as they are: themselves, or a read-only view, whose maker leaves them alone."""
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, memoryview) and data.c_contiguous and data.readonly:
+        return data
+    return None
 
 
 class _Lent:
@@ -307,10 +310,10 @@ class _Lent:
     __slots__ = ("_owners", "_total")
 
     def __init__(self) -> None:
-        self._owners: deque[tuple[int, bytes]] = deque()  # with the pages lent up to their end
+        self._owners: deque[tuple[int, bytes | memoryview]] = deque()  # with the pages lent up to their end
         self._total = 0
 
-    def add(self, owner: bytes, pages: int) -> None:
+    def add(self, owner: bytes | memoryview, pages: int) -> None:
         self._total += pages
         self._owners.append((self._total, owner))
 
@@ -361,7 +364,7 @@ class Connection:
         finally:
             ffi.release(view)  # kept alive by a traceback it would make CPython's collector crash
 
-    def _lend(self, stream: int, data: Bytes, owner: bytes, fin: bool) -> int:
+    def _lend(self, stream: int, data: Bytes, owner: bytes | memoryview, fin: bool) -> int:
         """Large pieces are not copied: the core reads them where they are until they are acknowledged."""
         loan = ffi.new("rp_loan *")
         view = ffi.from_buffer("uint8_t[]", data)

@@ -84,7 +84,7 @@ class Upload:
 
     async def _put(self, put: Put, sealed: Bytes) -> None:
         self._leasing.refuse_late(self._session.peer_time)
-        answer = await self._node.call(put, body=sealed)
+        answer = await self._node.call(put, body=memoryview(sealed).toreadonly())
         if not isinstance(answer.reply, Held):
             raise RemoteError("the node did not say that it holds what it was sent")
 

@@ -29,9 +29,9 @@ class MemoryTier:
         return size + OVERHEAD
 
     def put(self, key: bytes, meta: bytes, body: Bytes, until: int) -> Place:  # noqa: ARG002  # nothing is written
-        """Keep a body."""
+        """Keep a body; nobody changes it from now on, so that it can be sent from where it is."""
         self._used += len(body) + OVERHEAD
-        return body
+        return body if isinstance(body, bytes) else memoryview(body).toreadonly()
 
     def replace(self, place: Place, key: bytes, meta: bytes, body: Bytes, until: int) -> Place:
         """Keep another body instead."""

@@ -47,8 +47,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants.run", description=__doc__)
     parser.add_argument("names", nargs="*", help="such as crc-skipped; all when none is given")
     parser.add_argument("--simulator", action="store_true", help=f"transport only: {SIMULATOR}")
+    parser.add_argument("--part", metavar="K/N", help="only each N-th, from the K-th on")
     arguments = parser.parse_args()
     mutants = collect(arguments.names)
+    if arguments.part:
+        first, step = map(int, arguments.part.split("/"))
+        mutants = mutants[first % step :: step]
     if arguments.simulator:
         mutants = [replace(mutant, caught_by=SIMULATOR) for mutant in mutants if mutant.in_c]
     checks = sorted({mutant.caught_by for mutant in mutants})
@@ -60,8 +64,7 @@ def main() -> int:
         plant(original)
         codes = pool.map(lambda check: run_in_copy(check, original).returncode, checks)
         sound = dict(zip(checks, codes, strict=True))
-        outcomes = list(pool.map(lambda mutant: outcome(mutant, original, sound), mutants))
-    return report(mutants, outcomes)
+        return report(mutants, pool.map(lambda mutant: outcome(mutant, original, sound), mutants))
 
 
 def collect(names: list[str]) -> list[Mutant]:
@@ -179,12 +182,14 @@ def infect(mutant: Mutant, tree: Path) -> subprocess.CompletedProcess[str]:
     return run(mutant.caught_by, tree)
 
 
-def report(mutants: list[Mutant], outcomes: list[str]) -> int:
+def report(mutants: list[Mutant], outcomes: Iterator[str]) -> int:
+    """Tells of each as soon as it is known."""
     width = max(len(mutant.patch.stem) for mutant in mutants)
     checks = max(len(mutant.caught_by) for mutant in mutants)
+    killed = 0
     for mutant, said in zip(mutants, outcomes, strict=True):
-        print(f"{mutant.patch.stem:{width}}  {mutant.caught_by:{checks}}  {said}")
-    killed = sum(said.startswith("killed") for said in outcomes)
+        killed += said.startswith("killed")
+        print(f"{mutant.patch.stem:{width}}  {mutant.caught_by:{checks}}  {said}", flush=True)
     print(f"{killed} of {len(mutants)} mutants killed")
     return 0 if killed == len(mutants) else 1
 

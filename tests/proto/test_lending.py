@@ -44,6 +44,18 @@ def test_an_immutable_piece_is_kept_until_it_is_acknowledged() -> None:
     assert getrefcount(piece) == before
 
 
+def test_a_read_only_view_is_lent_and_let_go_again() -> None:
+    duo, mine, theirs = joined()
+    piece = bytearray(large())
+    stream = mine.open_stream()
+    assert mine.write(stream, memoryview(piece).toreadonly(), fin=True) == LARGE
+    with pytest.raises(BufferError):  # somebody looks at it
+        piece.clear()
+    duo.run(1)
+    assert read_all(theirs, stream) == large()
+    piece.clear()
+
+
 @pytest.mark.parametrize("kind", [bytearray, lambda data: memoryview(bytearray(data))])
 def test_what_can_change_is_copied(kind: Callable[[bytes], bytearray | memoryview]) -> None:
     duo, mine, theirs = joined()

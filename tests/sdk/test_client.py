@@ -63,7 +63,7 @@ class Lying:
 
     def _held(self, item: bytes, session: Session) -> bytes:
         body = self._service.get(Get(item), session).body
-        assert isinstance(body, bytes | bytearray)
+        assert isinstance(body, bytes | bytearray | memoryview)
         return bytes(body)
 
     async def end(self, request: End, incoming: Incoming) -> Done:

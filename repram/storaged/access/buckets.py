@@ -50,8 +50,11 @@ class Buckets:
 @lru_cache(4096)
 def network_of(host: str) -> str:
     """Whom an address stands for: itself, or for IPv6 its /64, which one machine may have all of."""
-    if ":" not in host:
-        return host
+    return _network_of(host) if ":" in host else host
+
+
+@lru_cache(maxsize=1024)
+def _network_of(host: str) -> str:
     address = ipaddress.IPv6Address(host.partition("%")[0])
     if address.ipv4_mapped:
         return str(address.ipv4_mapped)
