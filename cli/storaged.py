@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 import typer
 
 from repram.errors import DeadAddress, RepramError, UsageError
-from repram.ids import format_duration, format_size, parse_size
+from repram.ids import format_duration, format_size, parse_duration, parse_size
 from repram_cli import logs, output
 from repram_cli.running import listen_address
 from repram_cli.running import run as run_coroutine
@@ -66,6 +66,13 @@ Keys: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="FOLDER", help="Keep the keys of what is on disk there: a tmpfs, say."),
 ]
+SnapshotOf: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Have what is in memory there again after a restart."),
+]
+SnapshotEvery: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="TIME", help="How often that is written, beside at the end.")
+]
 Public: TypeAlias = Annotated[
     bool | None, typer.Option("--public", help="Let anyone who knows the address store here.")
 ]
@@ -99,6 +106,8 @@ def init(
     capacity: Capacity = None,
     disk: Disk = None,
     keys: Keys = None,
+    snapshot: SnapshotOf = None,
+    snapshot_every: SnapshotEvery = None,
     public: Public = None,
     rate: RateOf = None,
     burst: Burst = None,
@@ -135,6 +144,8 @@ def run(
     capacity: Capacity = None,
     disk: Disk = None,
     keys: Keys = None,
+    snapshot: SnapshotOf = None,
+    snapshot_every: SnapshotEvery = None,
     public: Public = None,
     rate: RateOf = None,
     burst: Burst = None,
@@ -152,6 +163,8 @@ def run(
     from repram.storaged.folder import changed
 
     given = locals()
+    if snapshot and not folder:  # the folder would go with the process
+        given["snapshot"] = str(Path(snapshot).expanduser().absolute())
     logs.configure(log)
     with _own_folder(folder or (Path(disk) if disk else None)) as at:
         setup = changed(at.setup(), _chosen(given))
@@ -474,4 +487,9 @@ def _checked(setup: Setup) -> tuple[str, int]:
             listen_address(place)
     if setup.keys and not setup.disk:
         raise UsageError("--keys is for what is on disk", hint="Give --disk FOLDER, too.")
+    if setup.snapshot and setup.disk:
+        raise UsageError(
+            "--snapshot is for what is in memory, and --disk needs none", hint="Give one of them."
+        )
+    parse_duration(setup.snapshot_every)
     return listen_address(setup.listen)

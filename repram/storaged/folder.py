@@ -27,6 +27,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     capacity: str = "1GiB"
     disk: str = ""  # in memory without
     keys: str = ""
+    snapshot: str = ""  # of what is in memory
+    snapshot_every: str = "60s"
     metrics: str = ""
     rate: Rate = RATE  # requests a second of each invite or address; 0: any
     burst: Rate = BURST

@@ -1,23 +1,30 @@
-"""The tier in memory: a place is the body itself, and forgetting is letting go of it."""
+"""The tier in memory: a place is the body itself, and forgetting is letting go of it.
+
+With a snapshot, what was held when that was written is there again after a restart. That is no durability:
+nobody is promised more than that what is over stays over.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
 
+from repram.storaged.disk.snapshot import Snapshot
 from repram.storaged.tier import Bytes, Fact, Place
 
 OVERHEAD: Final = 512  # what a fact costs beside its body, so that a million small ones count too
 
 
 class MemoryTier:
-    """Keeps bodies in memory; nothing of it survives the process."""
+    """Keeps bodies in memory; nothing of it survives the process, but for what a snapshot has."""
 
     name = "memory"
     durable = False
 
-    def __init__(self) -> None:
+    def __init__(self, snapshot: Snapshot | None = None) -> None:
         self._used = 0
+        self._snapshot = snapshot
+        self.prompt = snapshot is None
 
     @property
     def used(self) -> int:
@@ -52,18 +59,29 @@ class MemoryTier:
         return body
 
     async def settled(self) -> None:
-        """Nothing here survives a power cut, and nobody was promised that it does."""
+        """Nothing here survives a power cut, and nobody was promised that it does; but what is over by now
+        does not come back from the snapshot."""
+        if self._snapshot is not None:
+            await self._snapshot.settled()
 
     def undone(self, place: Place) -> bool:  # noqa: ARG002  # memory never fails to take what there was room for
         """None."""
         return False
 
-    def restore(self, now: int) -> Iterator[Fact]:  # noqa: ARG002  # there is nothing
-        """Nothing was there before."""
-        return iter(())
+    def restore(self, now: int) -> Iterator[Fact]:
+        """What the snapshot has."""
+        if self._snapshot is None:
+            return
+        for fact in self._snapshot.restore(now):
+            self._used += self.cost(fact.size)
+            yield fact
 
     async def tend(self, now: int) -> None:
-        """There is nothing to do."""
+        """Only a snapshot has keys to be destroyed."""
+        if self._snapshot is not None:
+            await self._snapshot.tend(now)
 
     async def close(self) -> None:
-        """There is nothing to let go of."""
+        """Only a snapshot has files to let go of."""
+        if self._snapshot is not None:
+            await self._snapshot.close()

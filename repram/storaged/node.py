@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final, Self
 
 from repram.errors import RepramError
-from repram.ids import HostPort, NodeAddress, parse_size
+from repram.ids import HostPort, NodeAddress, parse_duration, parse_size
 from repram.proto import rpc
 from repram.proto.connection import Secret
 from repram.proto.messages import STORAGE
@@ -22,6 +22,7 @@ from repram.storaged.access.owners import Owners
 from repram.storaged.access.policy import Policy
 from repram.storaged.clock import Clock
 from repram.storaged.disk.files import TimedFiles
+from repram.storaged.disk.snapshot import Snapshot
 from repram.storaged.disk.tier import DiskTier
 from repram.storaged.entries import Entries
 from repram.storaged.folder import Folder, Setup
@@ -56,6 +57,8 @@ class Node:
         book: Book,
         *,
         marks: MarkFile | None,
+        snapshot: Snapshot | None,
+        snapshot_every: float,
         metrics: Metrics,
     ) -> None:
         """Use `open`."""
@@ -67,6 +70,8 @@ class Node:
         Values(book, keeper, Owners(), clock.now).answer_on(self.server)
         Entries(book, keeper, clock.now).answer_on(self.server)
         self._marks = marks
+        self._snapshot, self._snapshot_every = snapshot, snapshot_every
+        self._saved = 0  # changes of the book that the snapshot has
         self._advertised: HostPort | None = None
         self.front: Front
 
@@ -79,8 +84,9 @@ class Node:
         The folder is this process's alone: whoever calls has its lock.
         """
         metrics = Metrics(started=time.time())
-        tier = _tier(folder, setup, metrics)
-        marks = MarkFile.open(folder.clock) if tier.durable else None
+        snapshot = _snapshot(folder, setup, metrics)
+        tier = MemoryTier(snapshot) if not setup.disk else _disk_tier(folder, setup, metrics)
+        marks = _marks(folder, setup)
         clock = Clock(clocks.boottime, clocks.read(), marks.last if marks else None)
         keeper = Keeper(
             _terms(setup),
@@ -91,7 +97,18 @@ class Node:
             policy=Policy(setup.policy) if setup.policy else None,
         )
         book = Book(tier, parse_size(setup.capacity))
-        node = cls(folder, clock, keeper, book, marks=marks, metrics=metrics)
+        node = cls(
+            folder,
+            clock,
+            keeper,
+            book,
+            marks=marks,
+            snapshot=snapshot,
+            snapshot_every=parse_duration(setup.snapshot_every) / 1000,
+            metrics=metrics,
+        )
+        if snapshot is not None:
+            book.on_outdated(snapshot.outdate)
         node.book.restore(clock.now())
         await node._remember()
         node._advertised = HostPort.parse(setup.advertise) if setup.advertise else None
@@ -132,13 +149,15 @@ class Node:
             async with asyncio.TaskGroup() as tasks:
                 accepting = tasks.create_task(self.front.accept(self.server, tasks))
                 loops = [
-                    tasks.create_task(loop()) for loop in (self._sweep, self._tend, self._mark)
+                    tasks.create_task(loop())
+                    for loop in (self._sweep, self._tend, self._mark, self._save_at_intervals)
                 ]
                 await stop.wait()
                 accepting.cancel()
                 await self._drain()
                 for loop in loops:
                     loop.cancel()
+            await self._save()
             await self._remember()
             await self.book.tier.close()
 
@@ -175,6 +194,24 @@ class Node:
         if mark is not None and self._marks is not None:
             await asyncio.to_thread(self._marks.write, mark)
 
+    async def _save_at_intervals(self) -> None:
+        while self._snapshot is not None:
+            await asyncio.sleep(self._snapshot_every)
+            await self._save()
+
+    async def _save(self) -> None:
+        """Write the snapshot, if there is to be one and it would differ from the last."""
+        changes = self.book.changes
+        if self._snapshot is None or changes == self._saved:
+            return
+        now = self.clock.now()
+        try:
+            await self._snapshot.write(self.book.copied(now), now)
+        except RepramError as error:
+            _log.error("the snapshot was not written and is tried again: %s", error)
+        else:
+            self._saved = changes
+
     async def _drain(self) -> None:
         _log.info("draining sessions=%d items=%d", self.front.sessions, len(self.book))
         try:
@@ -185,9 +222,21 @@ class Node:
         await self.front.close()
 
 
-def _tier(folder: Folder, setup: Setup, metrics: Metrics) -> Tier:
-    if not setup.disk:
-        return MemoryTier()
+def _snapshot(folder: Folder, setup: Setup, metrics: Metrics) -> Snapshot | None:
+    if not setup.snapshot:
+        return None
+    return Snapshot.open(folder.within(setup.snapshot), files=TimedFiles(metrics.synced))
+
+
+def _marks(folder: Folder, setup: Setup) -> MarkFile | None:
+    """Where the clock is remembered: by a node with something to lose, beside what it could lose."""
+    if setup.snapshot:
+        snapshot = folder.within(setup.snapshot)
+        return MarkFile.open(snapshot.with_name(snapshot.name + ".clock"))
+    return MarkFile.open(folder.clock) if setup.disk else None
+
+
+def _disk_tier(folder: Folder, setup: Setup, metrics: Metrics) -> Tier:
     keys = folder.within(setup.keys) if setup.keys else None
     files = TimedFiles(metrics.synced)
     return DiskTier.open(folder.within(setup.disk), keys=keys, files=files)

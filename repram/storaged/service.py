@@ -113,7 +113,7 @@ class Service:
         if statements.root_from(leaf, request.index, request.proof) != terms.root:
             raise IntegrityFailure("the lease does not cover this item: its proof leads elsewhere")
         self._signatures.made(terms, request.lease.signature)
-        self._ends.check(terms, now)
+        self._ends.check(terms, now, runs=self.chunks.runs(terms, now))
         return terms
 
     # ---- reading

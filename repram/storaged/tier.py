@@ -31,6 +31,7 @@ class Tier(Protocol):
 
     name: str
     durable: bool  # whether facts survive a restart
+    prompt: bool  # whether `settled` never has anything to wait for
 
     @property
     def used(self) -> int:

@@ -56,7 +56,7 @@ class Values:
 
     def answer_on(self, server: Server[Request, Reply]) -> None:
         """Have a server ask here; every error is the caller's to be told."""
-        if not self._book.tier.durable and not self._gate.consults:
+        if self._book.tier.prompt and not self._gate.consults:
             server.on(PutRecords, self.put_inline)
         server.on_task(PutRecords, self.put)
         server.on(GetRecord, self.get)

@@ -141,6 +141,25 @@ def test_a_node_on_disk_that_is_killed_has_all_it_acknowledged(kept: Kept) -> No
     assert (got.returncode, got.stdout) == (0, b"content")
 
 
+def test_a_node_in_memory_with_a_snapshot_has_after_a_restart_what_it_held(kept: Kept) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    repram(
+        *("storaged", "init", kept.folder, "--snapshot", "snapshot", "--public"),
+        *("--listen", listen, "--metrics", ""),
+    )
+    address = kept.said("start")
+    sent = repram("upload", "-", "-q", "--host", address, stdin=b"content")
+    assert sent.returncode == 0
+    kept.said("stop")
+    assert b"content" not in (kept.folder / "snapshot").read_bytes()
+    assert kept.said("start") == address
+    assert kept.status()["tier"] == "memory"
+    got = repram("download", sent.stdout.decode().strip(), "-o", "-")
+    assert (got.returncode, got.stdout) == (0, b"content")
+
+
 def test_a_second_node_on_the_folder_is_refused(kept: Kept) -> None:
     kept.start()
     done = kept("start")

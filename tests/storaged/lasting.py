@@ -16,6 +16,7 @@ class LastingTier:
 
     name = "lasting"
     durable = True
+    prompt = False
 
     def __init__(self) -> None:
         self.failing = False

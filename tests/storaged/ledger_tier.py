@@ -24,6 +24,7 @@ class LedgerTier(MemoryTier):
     """What is settled is in `disk`; what is not is lost in a restart."""
 
     durable = True
+    prompt = False
 
     def __init__(self, disk: dict[bytes, Kept] | None = None) -> None:
         super().__init__()

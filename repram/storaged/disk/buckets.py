@@ -81,6 +81,29 @@ class Buckets:
             bucket = self._make(number, generation, None)
         return bucket.pair, self._arena.key(bucket.slots[bucket.pair.generation])
 
+    def since(self, number: int, first: int, generation: int) -> tuple[Pair, memoryview]:
+        """The key of a bucket that is of generation `first` or later. If it has none, it gets one of
+        `generation`, beside the one from before."""
+        bucket = self._by_number.get(number)
+        if bucket is None or bucket.pair.generation < first:
+            bucket = self._make(number, generation, bucket)
+        return bucket.pair, self._arena.key(bucket.slots[bucket.pair.generation])
+
+    def has(self, number: int) -> bool:
+        """Whether a bucket has a key."""
+        return number in self._by_number
+
+    def destroy(self, numbers: Iterable[int]) -> None:
+        """Destroy all keys of these buckets."""
+        for number in numbers:
+            if bucket := self._by_number.get(number):
+                self._erase(bucket, list(bucket.cells))
+
+    def destroy_unless(self, wanted: Callable[[int], bool]) -> None:
+        """Destroy the keys of all generations but those."""
+        for bucket in list(self._by_number.values()):
+            self._erase(bucket, [each for each in bucket.cells if not wanted(each)])
+
     def join(self, place: Place) -> None:
         """A fact is wrapped by the key of its bucket."""
         if bucket := self._by_number.get(place.bucket):

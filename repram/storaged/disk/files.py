@@ -90,6 +90,10 @@ class Files:
         """Cut off what stands behind."""
         os.ftruncate(file.descriptor, size)
 
+    def rename(self, path: Path, to: Path) -> None:
+        """Give a file another's name, whole, in its place; sure once the folder has been synced."""
+        path.rename(to)
+
     def unlink(self, path: Path) -> None:
         """Remove a file."""
         path.unlink()

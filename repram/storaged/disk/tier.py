@@ -44,6 +44,7 @@ class DiskTier:
 
     name = "disk"
     durable = True
+    prompt = False
 
     def __init__(
         self, files: Files, folder: Path, store: OpenFile, ring: Ring, writer: Writer

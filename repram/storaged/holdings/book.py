@@ -19,6 +19,8 @@ from repram.ids import format_size
 from repram.storaged.tier import Bytes, Fact, Place, Tier
 
 _SPAN: Final = 100  # milliseconds that share a place in the queue
+_COPIED: Final = 500  # facts that are copied before others have a turn
+_COPIED_SIZE: Final = 8 << 20
 
 
 class Entry(msgspec.Struct, gc=False):
@@ -57,6 +59,8 @@ class Book:
         self._checks: list[Callable[[int], None]] = []
         self.held: Counter[bytes] = Counter()  # entries by the letter of their kind
         self.expired = self.ended = 0  # so many were, since the start
+        self.changes = 0  # of what is kept, and until when
+        self.outdated: Callable[[int], None] | None = None  # see `on_outdated`
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -69,6 +73,11 @@ class Book:
     def after_restore(self, check: Callable[[int], None]) -> None:
         """Once all is taken up again, this is told the time, and may drop what should not be there."""
         self._checks.append(check)
+
+    def on_outdated(self, tell: Callable[[int], None]) -> None:
+        """A copy made before says something else of a fact now than the book does: this is told until when
+        the copy has it kept, before anyone hears of the change."""
+        self.outdated = tell
 
     # ---- asking
 
@@ -84,6 +93,20 @@ class Book:
     def entries(self) -> Iterator[Entry]:
         """All of them, those past their time included until they are swept."""
         return iter(self._entries.values())
+
+    def copied(self, now: int) -> Iterator[list[Fact]]:
+        """All that lives now, a few facts at a time; in between, others may have their turn."""
+        part: list[Fact] = []
+        size = 0
+        for entry in list(self._entries.values()):
+            if entry.until <= now or self._entries.get(entry.key) is not entry:
+                continue
+            part.append(Fact(entry.key, entry.meta(), entry.until, entry.size, entry.place))
+            size += entry.size
+            if len(part) >= _COPIED or size >= _COPIED_SIZE:
+                yield part
+                part, size = [], 0
+        yield part
 
     def overdue(self, since: int, *, most: int = 10_000) -> int:
         """How many entries were due by then and are still here; counted up to a number that is bad enough."""
@@ -141,6 +164,7 @@ class Book:
             entry.place = self.tier.replace(before.place, entry.key, meta, body, entry.until)
         self._entries[entry.key] = entry
         self.held[entry.key[:1]] += 1
+        self._changed(None if before is None else before.until)
         if before is not None:
             self._tell(before)  # who is told finds in `latest` what came in its place
         if before is None or entry.until < before.until:
@@ -150,6 +174,7 @@ class Book:
         """What is known of an entry, or its time, has changed; the caller settles the tier."""
         before, entry.until = entry.until, until
         entry.place = self.tier.amend(entry.place, self._meta(entry), until)
+        self._changed(before)
         if until < before:
             self._queue(entry)
 
@@ -159,6 +184,7 @@ class Book:
             del self._entries[entry.key]
             self.tier.drop(entry.place, ended=True)
             self.ended += 1
+            self._changed(entry.until)
             self._tell(entry)
 
     def sweep(self, key: bytes, now: int) -> None:
@@ -230,6 +256,7 @@ class Book:
         del self._entries[key]
         self.tier.drop(entry.place, ended=False)
         self.expired += 1
+        self.changes += 1
         self._tell(entry)
         return True
 
@@ -241,6 +268,12 @@ class Book:
             due = self._due[span] = []
             heapq.heappush(self._spans, span)
         due.append(entry.key)
+
+    def _changed(self, before: int | None) -> None:
+        """`before`: until when what does not hold any more was to be kept."""
+        self.changes += 1
+        if before is not None and self.outdated is not None:
+            self.outdated(before)
 
     def _meta(self, entry: Entry) -> bytes:
         return entry.meta() if self.tier.durable else b""

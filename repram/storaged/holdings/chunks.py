@@ -89,6 +89,11 @@ class Chunks:
         owned = self._batches.get(end_pk, {})
         return bool(owned) if root == EVERYTHING else root in owned
 
+    def runs(self, terms: LeaseTerms, now: int) -> bool:
+        """Whether this lease holds anything here."""
+        batch = self._batches.get(terms.end_pk, {}).get(terms.root)
+        return batch is not None and batch.until > now
+
     def refuse_over_quota(
         self, item: bytes, terms: LeaseTerms, size: int, *, account: bytes, now: int
     ) -> None:
@@ -114,7 +119,7 @@ class Chunks:
     ) -> Holding:
         """Hold the bytes under this lease, too. A lease that is here already stands as it stands: one
         that comes again, or late, changes nothing."""
-        self._ends.check(terms, now)
+        self._ends.check(terms, now, runs=self.runs(terms, now))
         chunk = self.find(item, now)
         if chunk is not None and _downloads(chunk) != downloads:
             raise Conflict("this item is here with another number of downloads")
@@ -144,7 +149,7 @@ class Chunks:
 
     def renew(self, terms: LeaseTerms, now: int) -> Renewal:
         """Let every chunk of the lease that is here live longer."""
-        self._ends.check(terms, now)
+        self._ends.check(terms, now, runs=self.runs(terms, now))
         batch = self._known(terms, now)
         if batch is None:
             raise NotFound("nothing is held under this lease, or it has expired")

@@ -40,14 +40,15 @@ class Ends:
         self._started = 0 if book.tier.durable else started
         book.add_kind(LETTER, self._read, self._gone)
 
-    def check(self, terms: LeaseTerms, now: int) -> None:
-        """Raise NotAllowed for a lease that was ended, or of which nobody here can know."""
+    def check(self, terms: LeaseTerms, now: int, *, runs: bool) -> None:
+        """Raise NotAllowed for a lease that was ended, or of which nobody here can know. One that `runs`
+        here was not ended, however old it is: a snapshot brought it."""
         if self.has(terms.root, terms.end_pk, now):
             raise NotAllowed(
                 "this lease was ended, and an end is for good",
                 hint="Store it anew, under another key.",
             )
-        if terms.deadline - terms.ttl < self._started:
+        if terms.deadline - terms.ttl < self._started and not runs:
             raise NotAllowed(
                 "this lease was made before the node started, which keeps all in memory: "
                 "it cannot know whether the lease was ended since",

@@ -129,6 +129,10 @@ class SimulatedDisk(Files):
         self._count("truncate")
         inode(file).step((size, None))
 
+    def rename(self, path: Path, to: Path) -> None:
+        self._count("rename")
+        self.names_now[to] = self.names_now.pop(path)
+
     def unlink(self, path: Path) -> None:
         self._count("unlink")
         del self.names_now[path]
