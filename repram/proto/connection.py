@@ -310,7 +310,9 @@ class _Lent:
     __slots__ = ("_owners", "_total")
 
     def __init__(self) -> None:
-        self._owners: deque[tuple[int, bytes | memoryview]] = deque()  # with the pages lent up to their end
+        self._owners: deque[tuple[int, bytes | memoryview]] = (
+            deque()
+        )  # with the pages lent up to their end
         self._total = 0
 
     def add(self, owner: bytes | memoryview, pages: int) -> None:

@@ -166,6 +166,7 @@ def test_a_second_history_is_noticed(run: Run[None]) -> None:
     "lie",
     [
         lambda head, entries: (head, [replace(each, data=b"x") for each in entries]),
+        lambda head, entries: (head, [*entries[:-1], replace(entries[-1], data=b"x")]),
         lambda head, entries: (head, [replace(each, ttl=each.ttl + 1) for each in entries]),
         lambda head, entries: (head, entries[::-1]),
         lambda head, entries: (head, [entries[0], *entries]),
