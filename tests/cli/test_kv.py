@@ -127,7 +127,7 @@ def test_the_default_host_is_used_for_files_and_values(tmp_path: Path, storage: 
     assert machine.said("download", link, "-o", "-") == "content"
     machine.said("hosts", "rm", "here")
     assert machine.said("hosts", "ls") == ""
-    assert machine.run("get", "name", "--host", "here").returncode == 10
+    assert machine.run("get", "name", "--host", "here").returncode == 2
 
 
 def test_a_host_is_tried_out(machine: Machine) -> None:
