@@ -24,10 +24,10 @@ class LedgerTier(MemoryTier):
     """What is settled is in `disk`; what is not is lost in a restart."""
 
     durable = True
-    prompt = False
 
     def __init__(self, disk: dict[bytes, Kept] | None = None) -> None:
         super().__init__()
+        self.prompt = False
         self.disk = {} if disk is None else disk
         self.failing = False
         self._written: dict[bytes, Kept | None] = {}
