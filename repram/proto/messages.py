@@ -75,7 +75,7 @@ class Put(Message, frozen=True):
 
 
 class Get(Message, frozen=True):
-    """Send the bytes of a chunk, a record or a feed entry, from `offset` on."""
+    """Send the bytes of a chunk, from `offset` on."""
 
     id: Id
     offset: Count = 0
