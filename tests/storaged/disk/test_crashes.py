@@ -34,12 +34,15 @@ def check(disk: SimulatedDisk, ledger: Ledger | None) -> None:
         tier._thread.shutdown()
 
 
-async def goes_on(disk: SimulatedDisk, ledger: Ledger | None) -> Ledger:
-    """Another process takes over, and something more is acknowledged."""
+async def goes_on(disk: SimulatedDisk, ledger: Ledger | None, *, more: bool) -> Ledger:
+    """Another process takes over, and perhaps something more is acknowledged."""
     tier = open_tier(disk, seed=2)
     ledger = ledger or Ledger(tier)
     ledger.check(tier)
     ledger.tier = tier
+    if not more:
+        tier._thread.shutdown()
+        return ledger
     ledger.put(b"after", Said(b"", b"all", ledger.now + 500_000))
     await tier.settled()
     ledger.sure[b"after"] = Said(b"", b"all", ledger.now + 500_000)
@@ -65,8 +68,9 @@ def test_what_was_acknowledged_survives_a_power_cut_at_any_call(seed: int | None
         check(disk.after_power_cut(chance), ledger)
 
 
-def test_what_was_acknowledged_survives_a_kill_and_then_a_power_cut() -> None:
+@pytest.mark.parametrize("more", [True, False], ids=["more", "no more"])
+def test_what_was_acknowledged_survives_a_kill_and_then_a_power_cut(more: bool) -> None:
     for cut_at in range(calls() + 1):
         disk, ledger = crashed(cut_at)
-        ledger = asyncio.run(goes_on(disk.after_kill(), ledger))
+        ledger = asyncio.run(goes_on(disk.after_kill(), ledger, more=more))
         check(disk.after_power_cut(None), ledger)

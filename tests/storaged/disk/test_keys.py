@@ -39,6 +39,40 @@ def test_a_fact_that_was_renewed_more_often_than_an_entry_can_say_is_still_forgo
     asyncio.run(main())
 
 
+def test_a_key_whose_time_is_over_is_gone_from_the_disk_itself() -> None:
+    async def main() -> None:
+        disk = SimulatedDisk()
+        ledger = opened(disk)
+        ledger.put(b"a", Said(b"", b"body", START + 15_000))
+        await ledger.settle()
+        secrets = ledger.openers(ledger.places[b"a"])
+        assert all(disk.after_power_cut(None).holds(secret) for secret in secrets)
+        await ledger.tend(31_000)
+        assert not any(disk.after_power_cut(None).holds(secret) for secret in secrets)
+        await ledger.tier.close()
+
+    asyncio.run(main())
+
+
+def test_what_was_renewed_and_then_ended_is_opened_by_neither_bucket() -> None:
+    async def main() -> None:
+        disk = SimulatedDisk()
+        ledger = opened(disk)
+        ledger.put(b"a", Said(b"", b"body", START + 300_000))
+        await ledger.settle()
+        first = ledger.openers(ledger.places[b"a"])
+        ledger.amend(b"a", b"", START + 500_000)
+        await ledger.settle()
+        assert all(disk.holds(secret) for secret in first)
+        ledger.drop(b"a")
+        await ledger.tend(5_000)
+        await ledger.tend(21_000)
+        assert not any(disk.holds(secret) for secret in first)
+        await ledger.tier.close()
+
+    asyncio.run(main())
+
+
 def test_an_old_copy_destroys_what_is_past_its_time_before_it_restores() -> None:
     async def main() -> None:
         disk = SimulatedDisk()
