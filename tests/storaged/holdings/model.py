@@ -159,7 +159,11 @@ class Model:
             return "ClockRefused"
         if {(owner, batch), (owner, None)} & self.ended:
             return "NotAllowed"
-        if not self.durable and begins < self.started:
+        running = self.leases.get(terms.name)
+        runs = (
+            running is not None and running.until > now
+        )  # then it was not ended, however old it is
+        if not self.durable and begins < self.started and not runs:
             return "NotAllowed"
         return ""
 
