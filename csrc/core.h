@@ -18,6 +18,7 @@ struct rp_core {
     uint8_t cookie_secret[2][32]; /* now, and before */
     uint64_t cookie_since;
     uint32_t half_open;
+    uint64_t worked_until; /* at so many a second, callers that proved nothing have used up what is before */
     rp_sources sources;
     uint8_t source_key[32];
     struct {

@@ -172,7 +172,9 @@ static void make_cookie(rp_core *core, const rp_address *peer, int which, uint8_
 }
 
 static bool cookie_ok(rp_core *core, const rp_address *peer, const uint8_t *init, size_t size) {
+    static const uint8_t none[RP_MAC_SIZE];
     uint8_t cookie[RP_COOKIE_SIZE];
+    if (memcmp(init + size - RP_MAC_SIZE, none, RP_MAC_SIZE) == 0) return false;
     for (int which = 0; which < 2; which++) {
         make_cookie(core, peer, which, cookie);
         if (rp_handshake_check_mac2(&core->sodium, cookie, init, size)) return true;
@@ -197,6 +199,18 @@ static bool source_may(rp_core *core, const rp_address *peer, bool proved) {
     rp_source_name(peer, proved, name);
     rp_derive(&core->sodium, core->source_key, 32, "repram v1 source", name, sizeof name, hash, sizeof hash);
     return rp_sources_take(&core->sources, rp_load32(hash), core->now);
+}
+
+/* Few callers are half-way in, and few have lately had public-key work done for them: an INIT that fails
+ * leaves nothing behind, but it has cost as much. */
+static bool calm(rp_core *core) {
+    enum { SECOND = 1000000 };
+    uint32_t after = core->config.cookie_after;
+    if (core->half_open >= after) return false;
+    if (core->worked_until < core->now) core->worked_until = core->now;
+    if (core->worked_until + SECOND / after > core->now + SECOND) return false;
+    core->worked_until += SECOND / after;
+    return true;
 }
 
 static uint8_t choose_suite(const rp_core *core, uint8_t offered) {
@@ -339,7 +353,7 @@ void rp_core_on_init(rp_core *core, const rp_address *peer, const uint8_t *init,
     if (!init_understood(core, init)) {
         core->counters.dropped_handshake++;
         refuse(core, peer, init, RP_REFUSED_NOT_ALLOWED);
-    } else if (core->half_open < core->config.cookie_after && source_may(core, peer, false)) {
+    } else if (source_may(core, peer, false) && calm(core)) {
         admit(core, peer, init, size, now);
     } else if (!cookie_ok(core, peer, init, size)) {
         ask_cookie(core, peer, init, size, xx);
