@@ -30,10 +30,7 @@ from tests.proto.by_hand import ByHand
 SOURCE = Path(__file__).with_suffix(".c")
 RATE = 100_000
 PORT, CLOSED_PORT = 7433, 7999
-WHOLE, BROKEN = (
-    200,
-    2_000,
-)  # kinds of INIT: those that hold a session half open, and those that only cost work
+WHOLE, BROKEN = 200, 2_000  # INITs that hold a session half open, and that only cost work
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,29 +101,17 @@ class Flooded:
         self, port: int, seconds: float, rate: int = RATE
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Under way; it ends by itself."""
-        where, size = (
-            self._net.address("server", 4),
-            self._payloads.stat().st_size // (WHOLE + BROKEN),
-        )
-        words = [where, port, rate, seconds, self._payloads, size]
-        command = [*_inside(self._net.client), self._program, *map(str, words)]
+        where, size = self._net.address("server", 4), self._payloads.stat().st_size
+        words = map(str, (where, port, rate, seconds, self._payloads, size // (WHOLE + BROKEN)))
+        command = [*_inside(self._net.client), str(self._program), *words]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             yield process
 
     def transfer(self, address: NodeAddress, seconds: float) -> float:
         """How fast an honest client downloads, bytes a second."""
-        words = [
-            "bench",
-            "run",
-            str(address),
-            "--seconds",
-            str(max(1, round(seconds))),
-            "--direction",
-            "down",
-            "--json",
-        ]
+        options = ["--seconds", str(max(1, round(seconds))), "--direction", "down", "--json"]
         done = subprocess.run(
-            [*_inside(self._net.client), *REPRAM, *words],
+            [*_inside(self._net.client), *REPRAM, "bench", "run", str(address), *options],
             capture_output=True,
             env=ENVIRONMENT,
             check=True,

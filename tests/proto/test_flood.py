@@ -32,7 +32,7 @@ def test_an_honest_caller_gets_through_and_memory_stays() -> None:
 
 
 def broken(talk: Talk, number: int) -> bytes:
-    """A caller who costs public-key work, and leaves nothing behind: its mac1 is right, what it seals is not."""
+    """A caller who costs public-key work and leaves nothing behind: only its mac1 is right."""
     init = talk.caller.init()
     return talk.caller.with_mac1(init[:60] + number.to_bytes(4, "big") + init[64:])
 
@@ -63,6 +63,7 @@ def test_who_forges_an_address_keeps_its_owner_out_of_nothing() -> None:
     mine, theirs = duo.connect()
     assert duo.transfer(mine, theirs, b"through") == b"through"
     assert duo.client.counters()["retries_in"] == 1
+    assert duo.server.counters()["handshakes_limited"] == 0
 
 
 def test_a_source_that_has_proved_itself_may_call_only_so_often() -> None:
