@@ -20,7 +20,7 @@ import typer
 
 from repram.errors import DeadAddress, RepramError, UsageError
 from repram.ids import format_duration, format_size, parse_duration, parse_size
-from repram_cli import logs, output
+from repram_cli import output
 from repram_cli.running import listen_address
 from repram_cli.running import run as run_coroutine
 
@@ -157,10 +157,11 @@ def run(
         Path | None,
         typer.Option(metavar="FILE", help="Keep the node's key here, so that its address stays."),
     ] = None,
-    log: Annotated[logs.Style, typer.Option(help="How lines are logged.")] = "text",
+    log: Annotated[Literal["text", "json"], typer.Option(help="How lines are logged.")] = "text",
 ) -> None:
     """Run a node until it is told to stop: in memory, unless told otherwise."""
     from repram.storaged.folder import changed
+    from repram_cli import logs
 
     given = locals()
     if snapshot and not folder:  # the folder would go with the process

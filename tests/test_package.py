@@ -47,8 +47,9 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin folder of an environment that holds the wheel and what it asks for, nothing else."""
     home = tmp_path_factory.mktemp("installed")
-    run(sys.executable, "-m", "venv", home)
-    run(home / "bin" / "pip", "install", "-q", next(dist.glob("*.whl")), cwd=home)
+    run(sys.executable, "-m", "venv", "--without-pip", home)
+    into = ("--python", home / "bin" / "python", "install", "-q", "--no-compile")
+    run(sys.executable, "-m", "pip", *into, next(dist.glob("*.whl")), cwd=home)
     return home / "bin"
 
 
