@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 REPRAM = (sys.executable, "-m", "repram_cli")
+TYPED = Path(__file__).parent / "typed.py"
 ENVIRONMENT = {
     key: value
     for key, value in os.environ.items()
@@ -24,8 +28,10 @@ def repram(
     *arguments: str | Path, stdin: bytes = b"", cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
     """Run one command to its end."""
+    prepared = _prepared().fileno()
     return subprocess.run(
-        [*REPRAM, *map(str, arguments)],
+        [sys.executable, "-IS", TYPED, str(prepared), *map(str, arguments)],
+        pass_fds=[prepared],
         input=stdin,
         capture_output=True,
         timeout=60,
@@ -33,6 +39,22 @@ def repram(
         cwd=cwd,
         env=ENVIRONMENT | environment,
     )
+
+
+@cache
+def _prepared() -> socket.socket:
+    """Of the process that becomes the commands, as long as this one lives."""
+    ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.prepared", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env=ENVIRONMENT,
+            cwd=Path(__file__).parents[1],
+        )
+    atexit.register(process.wait)
+    atexit.register(ours.close)  # the last that is registered comes first
+    return ours
 
 
 class Node:

@@ -22,8 +22,9 @@ from tests.processes import repram
 class Kept:
     """A node in the background, on a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runtime: Path) -> None:
         self.folder = folder
+        self.runtime = runtime  # short, as a socket's name has to be
 
     def __call__(self, verb: str, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
         verbs = verb.split()
@@ -33,7 +34,7 @@ class Kept:
             "--folder",
             self.folder,
             *arguments,
-            XDG_RUNTIME_DIR=str(self.folder),
+            XDG_RUNTIME_DIR=str(self.runtime),
         )
 
     def said(self, verb: str, *arguments: str | Path) -> str:
@@ -62,8 +63,8 @@ def ended(process: int, within: float = 0) -> bool:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Kept]:
-    node = Kept(tmp_path / "node")
+def kept(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    node = Kept(tmp_path / "node", tmp_path_factory.getbasetemp())
     yield node
     node("stop")
 
@@ -71,7 +72,7 @@ def kept(tmp_path: Path) -> Iterator[Kept]:
 @pytest.fixture(scope="module")
 def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     """One that tests share."""
-    node = Kept(tmp_path_factory.mktemp("public"))
+    node = Kept(tmp_path_factory.mktemp("public"), tmp_path_factory.getbasetemp())
     node.start("--public")
     yield node
     node("stop")
