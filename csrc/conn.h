@@ -85,8 +85,9 @@ typedef struct rp_conn {
     uint64_t largest_acked, loss_scan, loss_at; /* below loss_scan every packet is settled */
     uint64_t episode_lost, episode_at; /* losses of the last reduction not proved spurious; its time */
     uint64_t last_eliciting, last_received, last_range_ping, pace_at;
-    uint64_t probed_at; /* a probe that could not leave counts too: the next one waits */
-    uint32_t probes;    /* packets that may pass the window after a PTO */
+    uint64_t probed_at;              /* a probe that could not leave counts too: the next one waits */
+    uint32_t probes;                 /* packets that may pass the window after a PTO */
+    uint32_t until_skip, skip_range; /* packets before the next number that is left out */
     bool any_acked, app_limited;
     uint64_t delivered, delivered_time, first_sent_time;
 

@@ -108,15 +108,16 @@ static void packet_acked(rp_conn *c, uint64_t number, rp_sent_packet *packet, ui
     }
 }
 
-static void range_acked(rp_conn *c, uint64_t low, uint64_t high, uint64_t largest, rp_ack_result *result,
-                        uint64_t now) {
+static int range_acked(rp_conn *c, uint64_t low, uint64_t high, uint64_t largest, rp_ack_result *result,
+                       uint64_t now) {
     if (low < c->sent.base) low = c->sent.base;
     for (uint64_t number = high;; number--) {
         number = rp_sent_skip_down(&c->sent, number);
         rp_sent_packet *packet = rp_sent_get(&c->sent, number);
         if (packet->state == RP_SENT_FLYING || packet->state == RP_SENT_LOST)
             packet_acked(c, number, packet, largest, result, now);
-        if (number <= low) return;
+        if (packet->state == RP_SENT_SKIPPED) return RP_CODE_ACK;
+        if (number <= low) return 0;
     }
 }
 
@@ -161,7 +162,7 @@ int rp_conn_acked(rp_conn *c, const rp_frame *ack, uint64_t now) {
     rp_ack_cursor_start(&cursor, ack);
     while (rp_ack_cursor_next(&cursor, &low, &high)) {
         if (high < c->sent.base) break;
-        range_acked(c, low, high, ack->ack_largest, &result, now);
+        if (range_acked(c, low, high, ack->ack_largest, &result, now)) return RP_CODE_ACK;
     }
     bool newer = !c->any_acked || ack->ack_largest > c->largest_acked;
     if (newer) c->largest_acked = ack->ack_largest;

@@ -4,7 +4,7 @@
 #include "conn.h"
 #include "core.h"
 
-enum { MAX_SEGMENTS = 64, MANY_RANGES = 8, SPARE_FRAMES = 16, RETRY_MEMORY = 10000 };
+enum { MAX_SEGMENTS = 64, MANY_RANGES = 2, SPARE_FRAMES = 16, RETRY_MEMORY = 10000 };
 
 /* One packet being written. */
 typedef struct {
@@ -326,6 +326,21 @@ static void renew_keys(rp_conn *c, uint64_t now) {
     rp_trace_add(&c->trace, now, RP_TRACE_KEYS, keys->send_epoch, keys->receive_epoch);
 }
 
+/* Now and then a number is left out, which an honest peer cannot acknowledge: one that acknowledges ahead of
+ * what it gets, to be sent more than the path takes, gives itself away. Soon at first, later rarely. */
+static void skip_number(rp_conn *c) {
+    enum { FIRST = 64, MOST = 4096 };
+    if (c->until_skip && --c->until_skip) return;
+    uint8_t chance[4];
+    rp_core_random(c->core, chance, sizeof chance);
+    if (c->skip_range) {
+        rp_sent_packet *record = rp_sent_push(&c->sent, &c->core->arena);
+        if (record) record->state = RP_SENT_SKIPPED;
+    }
+    c->skip_range = !c->skip_range ? FIRST : c->skip_range < MOST ? 2 * c->skip_range : MOST;
+    c->until_skip = c->skip_range + rp_load32(chance) % c->skip_range;
+}
+
 static size_t send_packet(rp_conn *c, uint8_t *out, uint64_t *allowed, uint64_t now) {
     if (!rp_conn_may_send(c, c->mtu)) return 0;
     bool may = *allowed >= c->mtu && has_work(c);
@@ -333,6 +348,7 @@ static size_t send_packet(rp_conn *c, uint8_t *out, uint64_t *allowed, uint64_t 
     if (may || c->ack.due) renew_keys(c, now);
     if (c->state != RP_ESTABLISHED) return 0;
     if (!may && !c->ack.due) return 0;
+    if (may) skip_number(c);
     uint64_t number = c->sent.next;
     if (!start_packet(c, &w, out)) {
         c->pace_at = now + RETRY_MEMORY;

@@ -3,6 +3,7 @@
 #define RP_CORE_H
 
 #include "conn.h"
+#include "sources.h"
 
 #define RP_REPLY_MAX 512 /* an ACCEPT is the longest */
 
@@ -17,6 +18,9 @@ struct rp_core {
     uint8_t cookie_secret[2][32]; /* now, and before */
     uint64_t cookie_since;
     uint32_t half_open;
+    uint64_t worked_until; /* at so many a second, callers that proved nothing have used up what is before */
+    rp_sources sources;
+    uint8_t source_key[32];
     struct {
         uint8_t id[RP_SECRET_ID_SIZE], secret[32];
     } *secrets;
@@ -34,11 +38,11 @@ struct rp_core {
     rp_heap heap;
     rp_conn *ready_first, *ready_last, *event_first, *event_last;
     rp_conn *told; /* ended, and their last event polled: freed at the next poll */
-    struct {       /* answers to those without a session; few, and overwritten when too many */
+    struct {       /* answers to those without a session: room for all that one batch may ask for */
         rp_address peer;
         uint16_t size;
         uint8_t data[RP_REPLY_MAX];
-    } replies[16];
+    } replies[512];
     uint32_t reply_count;
     uint64_t reply_budget, reply_updated;
 };

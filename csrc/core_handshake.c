@@ -106,20 +106,26 @@ int rp_core_remove_secret(rp_core *core, const uint8_t *id) {
     return RP_E_GONE;
 }
 
-/* An answer to somebody without a session: few a second, so that it cannot be made to shout. */
-static uint8_t *reply_buffer(rp_core *core, const rp_address *peer, uint16_t size) {
-    enum { REPLIES = sizeof core->replies / sizeof core->replies[0], A_SECOND = 100, SECOND = 1000000 };
-    uint64_t gained = (core->now - core->reply_updated) * A_SECOND / SECOND;
-    if (gained) {
-        core->reply_budget = core->reply_budget + gained < REPLIES ? core->reply_budget + gained : REPLIES;
-        core->reply_updated = core->now;
-    }
-    if (!core->reply_budget || core->reply_count == REPLIES || size > RP_REPLY_MAX) return NULL;
-    core->reply_budget--;
+static uint8_t *reply_slot(rp_core *core, const rp_address *peer, uint16_t size) {
+    enum { REPLIES = sizeof core->replies / sizeof core->replies[0] };
+    if (core->reply_count == REPLIES || size > RP_REPLY_MAX) return NULL;
     uint32_t place = core->reply_count++;
     core->replies[place].peer = *peer;
     core->replies[place].size = size;
     return core->replies[place].data;
+}
+
+/* An answer to somebody without a session: few a second, so that it cannot be made to shout. */
+static uint8_t *reply_buffer(rp_core *core, const rp_address *peer, uint16_t size) {
+    enum { BURST = 16, A_SECOND = 100, SECOND = 1000000 };
+    uint64_t gained = (core->now - core->reply_updated) * A_SECOND / SECOND;
+    if (gained) {
+        core->reply_budget = core->reply_budget + gained < BURST ? core->reply_budget + gained : BURST;
+        core->reply_updated = core->now;
+    }
+    if (!core->reply_budget) return NULL;
+    core->reply_budget--;
+    return reply_slot(core, peer, size);
 }
 
 static void refuse(rp_core *core, const rp_address *peer, const uint8_t *init, uint8_t reason) {
@@ -166,7 +172,9 @@ static void make_cookie(rp_core *core, const rp_address *peer, int which, uint8_
 }
 
 static bool cookie_ok(rp_core *core, const rp_address *peer, const uint8_t *init, size_t size) {
+    static const uint8_t none[RP_MAC_SIZE];
     uint8_t cookie[RP_COOKIE_SIZE];
+    if (memcmp(init + size - RP_MAC_SIZE, none, RP_MAC_SIZE) == 0) return false;
     for (int which = 0; which < 2; which++) {
         make_cookie(core, peer, which, cookie);
         if (rp_handshake_check_mac2(&core->sodium, cookie, init, size)) return true;
@@ -174,14 +182,35 @@ static bool cookie_ok(rp_core *core, const rp_address *peer, const uint8_t *init
     return false;
 }
 
+/* Every caller is asked, however many there are: a twentieth of the bytes that came, and one among a flood of
+ * forged ones would otherwise wait for its turn until it gives up. */
 static void ask_cookie(rp_core *core, const rp_address *peer, const uint8_t *init, size_t size, bool xx) {
     uint8_t cookie[RP_COOKIE_SIZE], nonce[RP_RETRY_NONCE_SIZE];
-    uint8_t *out = reply_buffer(core, peer, RP_RETRY_SIZE);
+    uint8_t *out = reply_slot(core, peer, RP_RETRY_SIZE);
     if (!out) return;
     make_cookie(core, peer, 0, cookie);
     rp_core_random(core, nonce, sizeof nonce);
     rp_retry_write(&core->sodium, out, xx ? core->retry_key_xx : core->retry_key, nonce, cookie, init, size);
     core->counters.retries_out++;
+}
+
+static bool source_may(rp_core *core, const rp_address *peer, bool proved) {
+    uint8_t name[RP_SOURCE_SIZE], hash[16];
+    rp_source_name(peer, proved, name);
+    rp_derive(&core->sodium, core->source_key, 32, "repram v1 source", name, sizeof name, hash, sizeof hash);
+    return rp_sources_take(&core->sources, rp_load32(hash), core->now);
+}
+
+/* Few callers are half-way in, and few have lately had public-key work done for them: an INIT that fails
+ * leaves nothing behind, but it has cost as much. */
+static bool calm(rp_core *core) {
+    enum { SECOND = 1000000 };
+    uint32_t after = core->config.cookie_after;
+    if (core->half_open >= after) return false;
+    if (core->worked_until < core->now) core->worked_until = core->now;
+    if (core->worked_until + SECOND / after > core->now + SECOND) return false;
+    core->worked_until += SECOND / after;
+    return true;
 }
 
 static uint8_t choose_suite(const rp_core *core, uint8_t offered) {
@@ -324,10 +353,15 @@ void rp_core_on_init(rp_core *core, const rp_address *peer, const uint8_t *init,
     if (!init_understood(core, init)) {
         core->counters.dropped_handshake++;
         refuse(core, peer, init, RP_REFUSED_NOT_ALLOWED);
-    } else if (core->half_open >= core->config.cookie_after && !cookie_ok(core, peer, init, size)) {
-        ask_cookie(core, peer, init, size, xx);
-    } else {
+    } else if (source_may(core, peer, false) && calm(core)) {
         admit(core, peer, init, size, now);
+    } else if (!cookie_ok(core, peer, init, size)) {
+        ask_cookie(core, peer, init, size, xx);
+    } else if (source_may(core, peer, true)) {
+        admit(core, peer, init, size, now);
+    } else {
+        core->counters.handshakes_limited++;
+        refuse(core, peer, init, RP_REFUSED_RATE);
     }
 }
 

@@ -35,9 +35,14 @@ static bool grow(rp_ranges *set, rp_arena *arena) {
     return true;
 }
 
-/* What was borrowed goes back as soon as the set is empty. */
+/* What was borrowed goes back as soon as the ranges fit in place again. */
 static void settle(rp_ranges *set, rp_arena *arena) {
-    if (!set->count && set->capacity > FEW) rp_ranges_clear(set, arena);
+    if (set->count > FEW || set->capacity == FEW) return;
+    rp_range few[FEW];
+    memcpy(few, set->many, sizeof few);
+    give_back(set, arena);
+    memcpy(set->few, few, sizeof few);
+    set->capacity = FEW;
 }
 
 /* The first index whose range ends at or after `value`. New ranges mostly come last: look there first. */

@@ -112,12 +112,13 @@ typedef struct {
     uint64_t rekey_time;    /* new keys after this long, microseconds */
     uint64_t rekey_packets; /* or after so many packets */
     uint64_t ratchet_time;  /* a fresh Diffie-Hellman enters the keys this often */
-    uint32_t cookie_after;  /* half-open sessions from which on an INIT must bring a cookie */
-    uint32_t max_secrets;   /* invites and network secrets that rp_core_add_secret can hold */
-    uint8_t reset_key[32];  /* behind stateless reset tokens */
-    uint8_t patterns;       /* bits 1 << RP_PATTERN_* that a listener answers */
-    uint8_t ecn;            /* mark packets ECT(0) and heed congestion marks */
-    int64_t wall_offset;    /* wall clock minus `now`, microseconds: ACCEPT carries the time */
+    uint32_t cookie_after;  /* half-open sessions, or INITs a second, from which on one must bring a cookie */
+    uint32_t handshake_rate; /* handshakes that one source may begin a second; 0 = any number */
+    uint32_t max_secrets;    /* invites and network secrets that rp_core_add_secret can hold */
+    uint8_t reset_key[32];   /* behind stateless reset tokens */
+    uint8_t patterns;        /* bits 1 << RP_PATTERN_* that a listener answers */
+    uint8_t ecn;             /* mark packets ECT(0) and heed congestion marks */
+    int64_t wall_offset;     /* wall clock minus `now`, microseconds: ACCEPT carries the time */
 } rp_config;
 
 #define RP_CC_CUBIC 0
@@ -294,6 +295,7 @@ typedef struct {
     uint64_t key_updates, ratchets, resets_out, resets_in, retries_out, retries_in;
     uint64_t path_challenges, migrations, datagram_frames_dropped, wraps, ecn_marks;
     uint64_t mtu_probes, mtu_found, black_holes;
+    uint64_t handshakes_limited;
     uint64_t sessions, streams, arena_used, arena_peak;
 } rp_counters;
 

@@ -4,7 +4,8 @@
 
 #include "arena.h"
 
-typedef enum { RP_SENT_GONE, RP_SENT_FLYING, RP_SENT_ACKED, RP_SENT_LOST } rp_sent_state;
+/* SKIPPED: a number that no packet got. Whoever acknowledges it acknowledges what it has not seen. */
+typedef enum { RP_SENT_GONE, RP_SENT_FLYING, RP_SENT_ACKED, RP_SENT_LOST, RP_SENT_SKIPPED } rp_sent_state;
 
 /* One frame of a packet that must be repeated when the packet is lost. */
 typedef struct rp_sent_frame {

@@ -109,7 +109,8 @@ class Settings:
     rekey_seconds: float = 120.0
     rekey_packets: int = 1 << 30
     ratchet_seconds: float = 3600.0
-    cookie_after: int = 256  # half-open sessions from which on callers must prove their address
+    cookie_after: int = 256  # half-open sessions, or callers a second, from which on they prove their address
+    handshake_rate: int = 250  # that one source may begin a second; 0 is any number
     max_secrets: int = 1024
     reset_key: bytes | None = (
         None  # kept across restarts, with first_session, lets peers notice one
@@ -686,6 +687,7 @@ def _config(
     config.rekey_packets = settings.rekey_packets
     config.ratchet_time = round(settings.ratchet_seconds * 1e6)
     config.cookie_after, config.max_secrets = settings.cookie_after, settings.max_secrets
+    config.handshake_rate = settings.handshake_rate
     reset_key = settings.reset_key or blake2b(b"repram v1 reset key" + seed)[:32]
     config.reset_key = _sized("a reset key", reset_key, 32)
     config.ecn = settings.ecn

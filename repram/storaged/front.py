@@ -17,6 +17,7 @@ from repram.proto.connection import Secret, Settings
 from repram.proto.endpoint import Endpoint, Session
 
 CALLS_AT_ONCE: Final = 256  # of one session; further ones wait at the caller
+SESSIONS: Final = 16_384
 _FLUSH_INTERVAL: Final = 0.01
 _TIME_OFF: Final = 500  # milliseconds by which the time that callers are told may be wrong
 
@@ -125,7 +126,7 @@ class Front:
 
 
 async def _endpoint(listen: tuple[str, int], identity: bytes, now: Callable[[], int]) -> Endpoint:
-    settings = Settings(max_streams=CALLS_AT_ONCE)
+    settings = Settings(max_streams=CALLS_AT_ONCE, max_sessions=SESSIONS)
     return await Endpoint.open(
         listen, identity=identity, listen=True, settings=settings, wall=now() * 1_000
     )

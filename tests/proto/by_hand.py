@@ -173,6 +173,7 @@ class ByHand:
         self.ephemeral = ephemeral
         self.their_session = 0
         self.number = 0
+        self.heard: set[int] = set()
         self.clock = 0
 
     def init(
@@ -236,8 +237,10 @@ class ByHand:
         """The frames of a DATA packet of the node's."""
         key, iv = self._receive
         about = datagram[:16] + bytes([1, 0, 0, 0, 0])
-        nonce = iv + int.from_bytes(datagram[8:12], "big").to_bytes(8, "big")
+        number = int.from_bytes(datagram[8:12], "big")
+        nonce = iv + number.to_bytes(8, "big")
         opened = crypto_aead_xchacha20poly1305_ietf_decrypt(datagram[HEADER:], about, nonce, key)
+        self.heard.add(number)
         return list(frames(opened))
 
 

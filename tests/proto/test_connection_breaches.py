@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -166,6 +168,37 @@ def test_what_is_odd_but_allowed_ends_nothing(texts: tuple[bytes, ...]) -> None:
     begun.say(stream(2, 0, b"alive"))
     assert begun.connection.read(2) == (b"alive", False)
     assert begun.node.counters()["protocol_errors"] == 0
+
+
+def hear_much(begun: Talk, answer: Callable[[set[int]], bytes]) -> None:
+    """The node says a lot, and is told what its hearer chooses to acknowledge of it."""
+    number = begun.connection.open_stream()
+    for _ in range(60):
+        begun.connection.write(number, bytes(8_000))
+        begun.wait(0.1)
+        begun.say(answer(begun.caller.heard))
+
+
+def test_who_acknowledges_all_that_may_have_been_sent_is_found_out() -> None:
+    begun = talk()
+    with pytest.raises(SessionClosed):
+        hear_much(begun, lambda heard: ack(max(heard), max(heard)))
+    assert ending(begun).code == ACK
+
+
+def test_who_acknowledges_what_it_got_is_not() -> None:
+    begun = talk()
+
+    def newest(heard: set[int]) -> bytes:
+        low = high = max(heard)
+        while low - 1 in heard:
+            low -= 1
+        return ack(high, high - low)
+
+    hear_much(begun, newest)
+    assert begun.connection.stats().packets_sent > 300
+    assert set(range(max(begun.caller.heard))) - begun.caller.heard  # some were left out
+    assert not [event for event in begun.node.events() if event.kind is EventKind.CLOSED]
 
 
 def test_a_closed_session_answers_ever_more_rarely() -> None:
