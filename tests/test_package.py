@@ -48,7 +48,7 @@ def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin folder of an environment that holds the wheel and what it asks for, nothing else."""
     home = tmp_path_factory.mktemp("installed")
     run(sys.executable, "-m", "venv", "--without-pip", home)
-    into = ("--python", home / "bin" / "python", "install", "-q", "--no-compile")
+    into = ("--python", home / "bin" / "python", "install", "-q")
     run(sys.executable, "-m", "pip", *into, next(dist.glob("*.whl")), cwd=home)
     return home / "bin"
 
