@@ -1,7 +1,8 @@
 """Kill -9 under load: `python -m tests.storaged.disk.crash --rounds 1000`.
 
 A child writes, and tells of every acknowledgement through a pipe; this process keeps the ledger, kills the
-child at some moment, and has the next one say what is there before it goes on. What was acknowledged has to be.
+child at some moment, and has the next one say what is there before it goes on. What was acknowledged has to
+be.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def open_tier(folder: Path) -> DiskTier:
 
 
 async def write(folder: Path, seed: int) -> None:
-    """Tell what is there; then, until killed: change some facts, tell of it before and after it is settled."""
+    """Tell what is there. Then change facts until killed, and tell of it before and after it is settled."""
     chance = random.Random(seed)
     tier = open_tier(folder)
     places = {int(fact.key): fact.place for fact in tier.restore(START)}
