@@ -37,9 +37,7 @@ class MarkFile:
             new = os.fstat(fd).st_size == 0
             slots = [_parsed(os.pread(fd, _SPACING, place)) for place in (0, _SPACING)]
             if new:
-                _sync_folder(
-                    path.parent
-                )  # a mark is of no use in a file that a power cut takes away
+                _sync_folder(path.parent)
         except OSError as error:
             raise _failed(path, error) from error
         found = [slot for slot in slots if slot]

@@ -23,6 +23,7 @@ from repram.errors import (
 from repram.proto.messages import (
     CHUNK_MAX,
     CHUNK_TTL_MIN,
+    STORAGE,
     TTL_MAX,
     About,
     Done,
@@ -39,8 +40,9 @@ from repram.proto.messages import (
 from repram.proto.rpc import Answered, Caller
 from repram.storaged.memory import OVERHEAD
 from tests.conftest import Run
-from tests.leases import ALICE, BOB, MINUTE
-from tests.storaged.answering import Clock, node
+from tests.leases import ALICE, BOB, MINUTE, Owner
+from tests.nodes import calling, serving
+from tests.storaged.answering import Answering, Clock, node
 from tests.storaged.lasting import LastingTier
 
 SEALED = b"sealed bytes"
@@ -399,6 +401,33 @@ def test_a_full_node_refuses_before_it_reads_and_serves_what_it_has(run: Run[Non
             assert await refused(asked, ALICE.put(large, clock.time), large, "is full") is Full
             assert (await asked.call(Get(put.id), max_body=100)).body == SEALED
             assert await asked.ask(ALICE.end()) == Done(1), "an end fits where a chunk was"
+
+    run(main())
+
+
+def test_leases_and_reservations_take_room_too_and_give_it_back(run: Run[None]) -> None:
+    async def main() -> None:
+        clock = Clock()
+        answering = Answering(clock, capacity=11_000)
+        book = answering.book
+        async with serving(answering.server) as address, calling(address) as session:
+            asked = Caller(session, STORAGE)
+            await asked.call(ALICE.put(SEALED, clock.time), body=SEALED)
+            alone = book.used
+            await asked.call(BOB.put(SEALED, clock.time, 2 * MINUTE), body=SEALED)
+            assert (both := book.used) >= alone + 700
+            limited = ALICE.put(b"limited", clock.time, downloads=3)
+            await asked.call(limited, body=b"limited")
+            assert book.used >= both + 5_000
+            for number in range(3, 6):
+                lease = Owner.number(number).put(SEALED, clock.time)
+                await asked.call(lease, body=SEALED)
+            refusing = Owner.number(9).put(SEALED, clock.time)
+            assert await refused(asked, refusing, SEALED, "is full") is Full
+            await asked.ask(BOB.end(refusing.lease.root))
+            clock.time += MINUTE
+            book.expire(clock.time)
+            assert book.used == OVERHEAD, "of the end that is kept"
 
     run(main())
 

@@ -18,6 +18,7 @@ from repram.errors import Full
 from repram.ids import format_size
 from repram.storaged.tier import Bytes, Fact, Place, Tier
 
+INDEXED: Final = 1536  # bytes of memory that a fact takes at most whose body is elsewhere
 _SPAN: Final = 100  # milliseconds that share a place in the queue
 _COPIED: Final = 500  # facts that are copied before others have a turn
 _COPIED_SIZE: Final = 8 << 20
@@ -48,9 +49,12 @@ class Book:
     whose time was put off is met early and moved on, so that renewing and replacing leave nothing behind.
     """
 
-    def __init__(self, tier: Tier, capacity: int) -> None:
+    def __init__(self, tier: Tier, capacity: int, memory: int | None = None) -> None:
+        """`memory` is what the index of a tier may take that keeps bodies elsewhere."""
         self.tier = tier
         self.capacity = capacity
+        self.memory = memory
+        self.beside = 0  # bytes of what hangs on facts, as their kinds count it
         self.on_its_way = 0
         self._entries: dict[bytes, Entry] = {}
         self._due: dict[int, list[bytes]] = {}  # keys by span
@@ -126,7 +130,12 @@ class Book:
     @property
     def used(self) -> int:
         """Bytes that are taken, those on their way included."""
-        return self.tier.used + self.on_its_way
+        return self.tier.used + self.on_its_way + self.beside
+
+    @property
+    def indexed(self) -> int:
+        """Bytes of memory that facts take, their bodies not included."""
+        return len(self._entries) * INDEXED + self.beside
 
     # ---- changing
 
@@ -142,12 +151,18 @@ class Book:
             self.on_its_way -= cost
 
     def make_room(self, cost: int, now: int) -> None:
-        """What has expired makes room; nothing else does."""
+        """What has expired makes room; nothing else does. What takes less is always taken."""
         while self.used + cost > self.capacity:
             if not self.expire(now):
                 raise Full(
                     f"this node is full: {format_size(self.used)} of {format_size(self.capacity)} are "
                     f"taken, and {format_size(cost)} more do not fit"
+                )
+        while self.memory is not None and cost > 0 and self.indexed + INDEXED > self.memory:
+            if not self.expire(now):
+                raise Full(
+                    f"this node is full: with {len(self)} items the {format_size(self.memory)} of memory "
+                    f"are taken that it has to know them by"
                 )
 
     def keep(self, entry: Entry, body: Bytes, now: int) -> None:
