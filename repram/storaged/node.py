@@ -227,7 +227,7 @@ def _book(tier: Tier, setup: Setup) -> Book:
     """What is in memory has to fit there, and so has the index of what is on disk."""
     memory = budget.for_facts(budget.allowed())
     if setup.disk:
-        return Book(tier, parse_size(setup.capacity or _CAPACITY), memory * 2 // 3)
+        return Book(tier, parse_size(setup.capacity or _CAPACITY), memory)
     capacity = parse_size(setup.capacity) if setup.capacity else min(parse_size(_CAPACITY), memory)
     if capacity > memory:
         _log.warning(

@@ -44,6 +44,7 @@ from repram.storaged.reservations import Reservations
 from repram.storaged.tier import Bytes
 
 _HASHED_AT_ONCE: Final = 64 << 10  # bytes; more are hashed in a thread
+_COPIES: Final = 2  # of a body on its way to or from a disk: sealed once more, and not
 _SMALL: Final = 4096  # what is kept as bytes goes out in one piece
 
 
@@ -83,6 +84,7 @@ class Service:
             request.id, terms, request.size, account=account, now=self._now()
         )
         await self._gate.consult("put", request.id, request.size, terms.end_pk)
+        await body.held.enter_async_context(self._book.passing.room(_COPIES * request.size))
         with self._book.room(request.size, self._now()):
             sealed = await body.take(request.size)
             await _check_id(request.id, sealed)
@@ -127,6 +129,7 @@ class Service:
     async def get_from_disk(self, request: Get, incoming: Incoming) -> Answer[Found]:
         """Give back what is held; reading it may take a while."""
         chunk, found = self._find(request, incoming.session)
+        await incoming.held.enter_async_context(self._book.passing.room(_COPIES * chunk.size))
         body = await asyncio.to_thread(self._book.body, chunk)
         if chunk.until <= self._now():  # meanwhile
             self.chunks.get(request.id, self._now())

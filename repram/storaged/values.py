@@ -81,6 +81,7 @@ class Values:
         account = self._gate.admit(incoming.session, Right.STORE)
         _check_size(request)
         await self._consult(request)
+        await incoming.held.enter_async_context(self._book.passing.room(2 * request.size))
         with self._book.room(request.size, self._now()):
             body = bytes(await incoming.take(request.size))
         values: list[Bytes] = [body] if body else [each.value for each in request.records]
@@ -125,7 +126,8 @@ class Values:
         return Answer(told(entry, version, b"", now), body)
 
     async def _read(self, entry: RecordEntry) -> AsyncIterator[Bytes]:
-        yield await asyncio.to_thread(self.records.value, entry)
+        async with self._book.passing.room(2 * entry.size):
+            yield await asyncio.to_thread(self.records.value, entry)
 
     # ---- what is the owner's alone
 

@@ -9,7 +9,7 @@ import pytest
 from repram.storaged import budget
 
 MIB = 1 << 20
-MACHINE = budget.allowed(Path("/proc/none"))
+MACHINE = budget.allowed(Path("/none"))
 
 
 def machine(root: Path, cgroup: str, limits: dict[str, str]) -> Path:

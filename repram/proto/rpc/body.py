@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Final, TypeAlias, TypeVar
 
 from repram.errors import StreamReset
@@ -30,6 +31,7 @@ class Incoming:
     def __init__(
         self, stream: Stream, patience: float, starved: Callable[[], None] | None = None
     ) -> None:
+        self.held = AsyncExitStack()  # what is entered there is left once the answer has gone
         self._stream = stream
         self._patience = patience
         self._starved = starved

@@ -16,6 +16,7 @@ import msgspec
 
 from repram.errors import Full
 from repram.ids import format_size
+from repram.storaged.passing import Passing
 from repram.storaged.tier import Bytes, Fact, Place, Tier
 
 INDEXED: Final = 1536  # bytes of memory that a fact takes at most whose body is elsewhere
@@ -50,10 +51,12 @@ class Book:
     """
 
     def __init__(self, tier: Tier, capacity: int, memory: int | None = None) -> None:
-        """`memory` is what the index of a tier may take that keeps bodies elsewhere."""
+        """`memory` is for a tier that keeps bodies elsewhere: two thirds for the index of what is there, the
+        rest for bodies on their way."""
         self.tier = tier
         self.capacity = capacity
-        self.memory = memory
+        self.memory = memory and memory * 2 // 3
+        self.passing = Passing(memory and memory // 3)
         self.beside = 0  # bytes of what hangs on facts, as their kinds count it
         self.on_its_way = 0
         self._entries: dict[bytes, Entry] = {}

@@ -47,7 +47,7 @@ def test_a_full_book_refuses_and_keeps_what_it_has() -> None:
 
 
 def test_a_book_that_is_as_long_as_memory_allows_refuses_further_facts() -> None:
-    book = Book(MemoryTier(), 1 << 30, memory=2 * INDEXED)
+    book = Book(MemoryTier(), 1 << 30, memory=3 * INDEXED)
     keep(book, A, b"", 60_000)
     keep(book, B, b"", 70_000)
     with pytest.raises(Full, match="with 2 items"):
