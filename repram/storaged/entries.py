@@ -71,18 +71,10 @@ class Entries:
         return Held(entry.until - ttl, ttl, max(0, entry.until - self._now()))
 
     async def _settled(self, entry: FeedEntry) -> None:
-        try:
-            await self._book.tier.settled()
-        except BaseException:
-            self.feeds.take_back(entry)
-            raise
+        await self._book.settled(lambda: self.feeds.take_back(entry))
 
     async def _proof_settled(self, feed: bytes) -> None:
-        try:
-            await self._book.tier.settled()
-        except BaseException:
-            self.feeds.take_back_proof(feed)
-            raise
+        await self._book.settled(lambda: self.feeds.take_back_proof(feed))
 
     async def read(self, request: ReadFeed, incoming: Incoming) -> Answer[Feed]:
         """Where the feed has got to, and its entries; with `follow`, those that are still to come."""

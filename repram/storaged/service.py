@@ -94,11 +94,7 @@ class Service:
         holding = self.chunks.hold(
             request.id, terms, kept, downloads=request.downloads, account=account, now=now
         )
-        try:
-            await self._book.tier.settled()
-        except BaseException:
-            self.chunks.take_back(holding)
-            raise
+        await self._book.settled(lambda: self.chunks.take_back(holding))
         chunk = holding.chunk
         return Held(chunk.created, chunk.ttl, _remaining(chunk, self._now()))
 
@@ -173,11 +169,7 @@ class Service:
         self._signatures.renewed(terms, request.lease.signature)
         self._gate.refuse_denied(terms.root, terms.end_pk)
         renewal = self.chunks.renew(terms, now)
-        try:
-            await self._book.tier.settled()
-        except BaseException:
-            self.chunks.take_back_renewal(renewal)
-            raise
+        await self._book.settled(lambda: self.chunks.take_back_renewal(renewal))
         return Done(len(renewal.chunks))
 
     async def end(self, request: End, incoming: Incoming) -> Done:
@@ -186,12 +178,7 @@ class Service:
         terms = EndTerms(request.root, request.end_pk, request.time)
         statements.check(terms.end_pk, terms.statement(), request.signature)
         ended, count = self.chunks.end(terms.root, terms.end_pk, account, self._now())
-        try:
-            await self._book.tier.settled()
-        except BaseException:
-            if self._book.tier.undone(ended.place):
-                self._book.take_back(ended)
-            raise
+        await self._book.settled(lambda: self._book.take_back_if_undone(ended))
         return Done(count)
 
     def _right_to_end(self, request: End, session: Session) -> Right:

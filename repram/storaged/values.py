@@ -86,13 +86,7 @@ class Values:
             body = bytes(await incoming.take(request.size))
         values: list[Bytes] = [body] if body else [each.value for each in request.records]
         outcomes, kept = self.records.put(request, values, account, self._now())
-        try:
-            await self._book.tier.settled()
-        except BaseException:
-            self.records.take_back(kept, self._now())
-            raise
-        self.records.settled(kept)
-        self._tell(kept)
+        await self._book.settled(lambda: self._written(kept))
         return OutcomesReply(tuple(outcomes))
 
     async def _consult(self, request: PutRecords) -> None:
@@ -102,6 +96,10 @@ class Values:
             item = statements.record_id(request.owner, record.label)
             size = request.size or len(record.value)
             await self._gate.consult("put", item.raw, size, request.owner)
+
+    def _written(self, kept: Sequence[RecordEntry]) -> None:
+        self.records.settle(kept, self._now())
+        self._tell(kept)
 
     def _tell(self, kept: Sequence[RecordEntry]) -> None:
         for entry in kept:

@@ -488,6 +488,42 @@ def test_what_cannot_be_written_is_not_there(run: Run[None]) -> None:
     run(main())
 
 
+class Slow(LastingTier):
+    """Its first settling takes until the test has seen that nobody waits any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.left = asyncio.Event(), asyncio.Event()
+
+    async def settled(self) -> None:
+        if not self.entered.is_set():
+            self.entered.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.left.set()
+        await super().settled()
+
+
+@pytest.mark.parametrize("failing", [True, False], ids=["not written", "written"])
+def test_what_becomes_of_a_put_is_seen_even_when_its_caller_has_gone(
+    run: Run[None], failing: bool
+) -> None:
+    async def main() -> None:
+        clock, tier = Clock(), Slow()
+        async with node(clock, tier=tier) as asked:
+            put = ALICE.put(SEALED, clock.time)
+            putting = asyncio.create_task(asked.call(put, body=SEALED))
+            await tier.entered.wait()
+            tier.failing = failing
+            putting.cancel()
+            await tier.left.wait()
+            here = await asked.ask(Has((put.id,)))
+            assert here == Here((0 if failing else MINUTE,))
+
+    run(main())
+
+
 def test_an_end_that_cannot_be_written_is_not_acknowledged(run: Run[None]) -> None:
     async def main() -> None:
         clock, tier = Clock(), LastingTier()

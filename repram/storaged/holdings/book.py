@@ -6,15 +6,16 @@ own and a key that begins with a letter of its own. Time comes from outside.
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import msgspec
 
-from repram.errors import Full
+from repram.errors import Full, RepramError
 from repram.ids import format_size
 from repram.storaged.passing import Passing
 from repram.storaged.tier import Bytes, Fact, Place, Tier
@@ -60,6 +61,7 @@ class Book:
         self.beside = 0  # bytes of what hangs on facts, as their kinds count it
         self.on_its_way = 0
         self._entries: dict[bytes, Entry] = {}
+        self._settling: set[asyncio.Task[None]] = set()
         self._due: dict[int, list[bytes]] = {}  # keys by span
         self._spans: list[int] = []  # a heap
         self._kinds: dict[bytes, tuple[Read, Gone]] = {}
@@ -217,6 +219,11 @@ class Book:
             del self._entries[entry.key]
             self._tell(entry)
 
+    def take_back_if_undone(self, entry: Entry) -> None:
+        """The same, if so it is."""
+        if self.tier.undone(entry.place):
+            self.take_back(entry)
+
     def put_back(self, entry: Entry) -> None:
         """What came in its place could not be written: it is here again."""
         self._entries[entry.key] = entry
@@ -227,6 +234,26 @@ class Book:
         """Its other time could not be written: it has the one from before."""
         entry.until = until
         self._queue(entry)
+
+    async def settled(self, look: Callable[[], None]) -> None:
+        """All that was asked of the tier so far is written, or it raises. Then `look` sees what became of it,
+        even when whoever waited has gone meanwhile."""
+        try:
+            await self.tier.settled()
+        except asyncio.CancelledError:
+            left = asyncio.create_task(self._settled_later(look))
+            self._settling.add(left)
+            left.add_done_callback(self._settling.discard)
+            raise
+        except RepramError:
+            look()
+            raise
+        look()
+
+    async def _settled_later(self, look: Callable[[], None]) -> None:
+        with suppress(RepramError):
+            await self.tier.settled()
+        look()
 
     def body(self, entry: Entry) -> Bytes:
         """The bytes; IntegrityFailure when they are damaged."""
