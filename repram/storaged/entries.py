@@ -63,18 +63,12 @@ class Entries:
         try:
             entry = self.feeds.append(request, body or request.data, account, self._now())
         except Conflict:
-            await self._proof_settled(feed.raw)
+            await self._book.settled(lambda: self.feeds.take_back_proof(feed.raw))
             raise
-        await self._settled(entry)
+        await self._book.settled(lambda: self.feeds.take_back(entry))
         self.followers.tell(entry.feed)
         ttl = request.ttl
         return Held(entry.until - ttl, ttl, max(0, entry.until - self._now()))
-
-    async def _settled(self, entry: FeedEntry) -> None:
-        await self._book.settled(lambda: self.feeds.take_back(entry))
-
-    async def _proof_settled(self, feed: bytes) -> None:
-        await self._book.settled(lambda: self.feeds.take_back_proof(feed))
 
     async def read(self, request: ReadFeed, incoming: Incoming) -> Answer[Feed]:
         """Where the feed has got to, and its entries; with `follow`, those that are still to come."""
