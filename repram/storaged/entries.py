@@ -25,7 +25,7 @@ from repram.proto.messages import (
 from repram.proto.rpc import Answer, Incoming, Server, framed
 from repram.storaged.access.gate import Gate, Right
 from repram.storaged.holdings.book import Book
-from repram.storaged.holdings.entries import FeedEntry, FeedHead
+from repram.storaged.holdings.entries import FeedHead
 from repram.storaged.holdings.feeds import Feeds
 from repram.storaged.holdings.followers import Followers
 

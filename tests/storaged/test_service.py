@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -38,7 +40,9 @@ from repram.proto.messages import (
     Request,
 )
 from repram.proto.rpc import Answered, Caller
-from repram.storaged.memory import OVERHEAD
+from repram.storaged.disk.tier import DiskTier
+from repram.storaged.memory import OVERHEAD, MemoryTier
+from repram.storaged.tier import Tier
 from tests.conftest import Run
 from tests.leases import ALICE, BOB, MINUTE, Owner
 from tests.nodes import calling, serving
@@ -401,6 +405,30 @@ def test_a_full_node_refuses_before_it_reads_and_serves_what_it_has(run: Run[Non
             assert await refused(asked, ALICE.put(large, clock.time), large, "is full") is Full
             assert (await asked.call(Get(put.id), max_body=100)).body == SEALED
             assert await asked.ask(ALICE.end()) == Done(1), "an end fits where a chunk was"
+
+    run(main())
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_short_lived_writes_of_ten_times_the_capacity_are_never_refused_while_what_lives_fits(
+    run: Run[None], tmp_path: Path, where: str
+) -> None:
+    async def main() -> None:
+        clock, at_once, size = Clock(), 10, 3_000
+        store = DiskTier.open(tmp_path, slots=64, segment_size=16 << 10)
+        tier: Tier = MemoryTier() if where == "memory" else store
+        async with node(clock, at_once * tier.cost(size), tier=tier) as asked:
+            for _ in range(11):
+                for _ in range(at_once):
+                    body = os.urandom(size)
+                    await asked.call(ALICE.put(body, clock.time, CHUNK_TTL_MIN), body=body)
+                further = ALICE.put(b"further", clock.time, CHUNK_TTL_MIN)
+                assert await refused(asked, further, b"further", "is full") is Full
+                clock.time += CHUNK_TTL_MIN
+                await tier.tend(clock.time)
+        log = sum(path.stat().st_size for path in (tmp_path / "log").iterdir())
+        assert log < 3 * at_once * tier.cost(size)
+        await store.close()
 
     run(main())
 
