@@ -22,7 +22,7 @@ import uvloop
 from bench.cgroups import Cgroup, limited
 from bench.hostile import stall
 from bench.processes import Process
-from bench.values import CHUNK, SIZE, Once, many, one_batch, tell
+from bench.values import CHUNK, LEASED, SIZE, Once, many, one_batch, tell
 from repram import Client
 from repram.crypto.sealing import id_of
 from repram.crypto.spaces import Space
@@ -64,7 +64,9 @@ async def figures(address: str, seconds: float) -> dict[str, int]:
         session = await endpoint.connect((at.at.host, at.at.port), at.key)
         caller = Caller(session, STORAGE)
         sealed = [secrets.token_bytes(CHUNK) for _ in range(CHUNKS)]
-        leased = one_batch([id_of(each) for each in sealed], session)
+        ids = [id_of(each) for each in sealed]
+        batches = (ids[first : first + LEASED] for first in range(0, CHUNKS, LEASED))
+        leased = [put for batch in batches for put in one_batch(batch, session)]
         puts = lambda n: caller.call(leased[n % CHUNKS], body=sealed[n % CHUNKS])  # noqa: E731
         await asyncio.gather(*(puts(n) for n in range(CHUNKS)))
         found["put_mb_s"] = round((await many(puts, seconds, 8))["ops_s"] * CHUNK / 1e6)

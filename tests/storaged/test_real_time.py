@@ -9,7 +9,8 @@ import pytest
 from repram.crypto import statements
 from repram.errors import NotFound, RepramError, UsageError
 from repram.ids import ItemId, NodeAddress
-from repram.proto.endpoint import Session
+from repram.proto.connection import Settings
+from repram.proto.endpoint import Endpoint, Session
 from repram.proto.messages import (
     STORAGE,
     Changed,
@@ -31,7 +32,6 @@ from repram.proto.messages import (
 )
 from repram.proto.rpc import Caller
 from tests.leases import ALICE, BOB
-from tests.nodes import calling
 from tests.processes import node
 from tests.storaged.writer import Writer, new, unframed
 
@@ -125,8 +125,11 @@ async def told_of_its_end(session: Session) -> float:
 
 def test_it_is_readable_two_seconds_before_its_deadline_and_gone_a_second_behind_it() -> None:
     async def main() -> None:
+        patient = Settings(keep_alive=10.0)
         with node() as running:
-            async with calling(NodeAddress.parse(running.address)) as session:
+            address = NodeAddress.parse(running.address)
+            async with await Endpoint.open(settings=patient) as endpoint:
+                session = await endpoint.connect((address.at.host, address.at.port), address.key)
                 asking = Asking(session)
                 await asking.put()
                 watching = asyncio.create_task(told_of_its_end(session))
