@@ -115,7 +115,7 @@ class Asking:
 
 async def told_of_its_end(session: Session) -> float:
     """When whoever watches the record is told that it is over, by the node's clock."""
-    caller: Caller[Request, Reply] = Caller(session, STORAGE)
+    caller: Caller[Request, Reply] = Caller(session, STORAGE, patience=2 * TTL / 1000)
     async with caller.stream(Watch((WRITER.id("r"),))) as answer:
         async for piece in answer.body:
             if any(each.version == 0 for each in unframed(piece, Changed)):
