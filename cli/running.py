@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from repram.errors import Cancelled
 from repram.ids import DEFAULT_PORT, HostPort
 
 T = TypeVar("T")
 
+# glibc's numbers of what mallopt(3) sets, and what they are set to here.
+_MALLOC: Final = {
+    -1: 32 << 20,
+    -3: 4 << 20,
+    -8: 2,
+}  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX
+
 
 def run(command: Coroutine[Any, Any, T], *, plain: bool = False) -> T:
     """Run to the end; Ctrl-C cancels it, lets it clean up, and is told as Cancelled."""
+    _keep_freed_memory()
     factory = asyncio.new_event_loop if plain else _loop_factory()
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(command)
     except KeyboardInterrupt:
         raise Cancelled("interrupted") from None
+
+
+def _keep_freed_memory() -> None:
+    """Bodies of a megabyte come and go all the time, and a page that the kernel has to hand out anew costs
+    more than all else that is done with it."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # another C library may have none
+        for option, value in _MALLOC.items():
+            mallopt(option, value)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -481,7 +481,7 @@ def _chosen(given: dict[str, Any]) -> dict[str, Any]:
 
 def _checked(setup: Setup) -> tuple[str, int]:
     """Where it is to listen; a UsageError for what no node can run with."""
-    for size in (setup.capacity, setup.public_quota or "1B", setup.owner_quota or "1B"):
+    for size in filter(None, (setup.capacity, setup.public_quota, setup.owner_quota)):
         parse_size(size)
     for place in (setup.advertise, setup.metrics):
         if place:
