@@ -52,7 +52,11 @@ def snapshot(top: Path) -> dict[bytes, tuple[object, ...]]:
                 what = Path(os.fsdecode(path)).read_bytes()
             elif stat.S_ISLNK(status.st_mode):
                 what = os.readlink(path)
-            found[os.path.relpath(path, os.fsencode(top))] = (status.st_mode, status.st_mtime_ns, what)
+            found[os.path.relpath(path, os.fsencode(top))] = (
+                status.st_mode,
+                status.st_mtime_ns,
+                what,
+            )
     return found
 
 
@@ -70,7 +74,10 @@ def test_a_tree_comes_back(tmp_path: Path) -> None:
     os.utime(root, ns=(THEN, THEN))
     pack, stream = packed(root)
     (tmp_path / "to").mkdir()
-    with Part(tmp_path / "to", ITEM) as part, landing_for(part, head_of(pack), tmp_path / "to") as landing:
+    with (
+        Part(tmp_path / "to", ITEM) as part,
+        landing_for(part, head_of(pack), tmp_path / "to") as landing,
+    ):
         landing.go_on(0)
         for at in range(0, len(stream), 7):
             landing.write(stream[at : at + 7])
