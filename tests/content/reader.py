@@ -15,7 +15,7 @@ CHUNK, PAGE, HEAD, REF = 1 << 20, 8_192, 32, 68
 MAX = 1 << 53
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """Bytes that no reader may take: str() is the word that the vectors use."""
 
 
@@ -67,7 +67,7 @@ class Msgpack:
     def number(self, form: str) -> int:
         return int(struct.unpack(">" + form, self.take(struct.calcsize(form)))[0])
 
-    def value(self) -> Any:
+    def value(self) -> Any:  # noqa: ANN401  # whatever stands there
         first = self.number("B")
         if first < 0x80 or first >= 0xE0:
             return first if first < 0x80 else first - 0x100
@@ -99,7 +99,7 @@ class Msgpack:
             raise Refused("refused") from None
 
 
-def whole(raw: bytes) -> Any:
+def whole(raw: bytes) -> Any:  # noqa: ANN401  # the same
     reader = Msgpack(raw)
     value = reader.value()
     need(reader.at == len(raw))

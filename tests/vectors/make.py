@@ -1,6 +1,7 @@
 """Writes content.json again, always alike: `python -m tests.vectors.make`.
 
-A third hand beside repram and tests/content/reader.py: all but the two-key text is written out from docs/keys.md.
+A third hand beside repram and tests/content/reader.py: written out from docs/keys.md, but for the
+two-key text.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ def password_layer(inner: list[Any], cost: tuple[int, int, int] = FLOOR) -> list
     ]
 
 
-def people_layer(inner: list[Any], boxed: bytes = some("in the box")) -> list[Any]:  # noqa: B008
+def people_layer(inner: list[Any], boxed: bytes = some("in the box")) -> list[Any]:
     theirs = sodium.crypto_sign_ed25519_pk_to_curve25519(sodium.crypto_sign_seed_keypair(SEED)[0])
     boxes = []
     for number, public in enumerate([sodium.crypto_scalarmult_base(some("stranger")), theirs]):
