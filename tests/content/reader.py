@@ -154,7 +154,7 @@ def unboxed(boxes: list[bytes], seed: bytes) -> bytes:
 
 def read_head(raw: bytes) -> dict[str, Any]:
     need(len(raw) > 64)
-    head = whole(raw[64:])
+    head: dict[str, Any] = whole(raw[64:])
     need(isinstance(head, dict) and head.get("version") == 2)
     need(isinstance(head["end_pk"], bytes) and len(head["end_pk"]) == 32)
     statement = b"repram v1 head" + blake3(raw[64:]).digest()
