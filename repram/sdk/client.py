@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import time
@@ -10,11 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from repram.content import manifest as manifests
+from repram.content import head as heads
+from repram.content import refs
 from repram.content.chunker import Chunker
-from repram.content.landing import Landing
-from repram.content.manifest import Manifest
+from repram.content.head import Head, Kind
+from repram.content.landing import folder_for, landing_for
 from repram.content.padding import padme
+from repram.content.part import Part
+from repram.crypto import locks
 from repram.crypto.links import SECRET_SIZE, Link, WebLink, parse_link
 from repram.crypto.spaces import Space
 from repram.crypto.xchacha import Bytes
@@ -126,19 +128,19 @@ class Client:
         report: Report | None = None,
     ) -> Path:
         """Fetch a link into a file (or into a folder, under the sender's name); the path where it is."""
-        download, manifest = await self._look_up(link, report)
-        target = _target(output, manifest)
-        with Landing(target, mode=manifest.mode, overwrite=overwrite) as landing:
-            await download.content(manifest, lambda data: in_thread(lambda: landing.write(data)))
-            await in_thread(lambda: landing.commit(modified_ms=manifest.modified))
-        return target
+        parsed, download, head = await self._look_up(link, report)
+        part = Part(folder_for(output), parsed.item, keep=False)
+        with part, landing_for(part, head, output, overwrite=overwrite) as landing:
+            landing.go_on(0)
+            await download.content(head, lambda data: in_thread(lambda: landing.write(data)))
+            return (await in_thread(landing.commit))[0]
 
     async def download_into(
         self, link: str | Link | WebLink, sink: Sink, *, report: Report | None = None
     ) -> None:
         """Fetch a link into a stream; every chunk is verified before it is written."""
-        download, manifest = await self._look_up(link, report)
-        await download.content(manifest, lambda data: in_thread(lambda: _write_all(sink, data)))
+        _, download, head = await self._look_up(link, report)
+        await download.content(head, lambda data: in_thread(lambda: _write_all(sink, data)))
 
     async def _store(
         self, session: Session, host: NodeAddress, content: Content, ttl: int, report: Report
@@ -148,24 +150,27 @@ class Client:
         total = None if content.size is None else padme(content.size)
         upload = Upload(session, leasing, report, total)
         chunker = Chunker(content.source)
-        chunks = await upload.chunks(chunker)
-        manifest = Manifest(
-            manifests.VERSION,
-            content.name,
-            chunker.size,
-            content.modified,
-            content.mode,
-            expires,
-            chunks,
+        body = await upload.body(chunker)
+        head = Head(
+            kind=Kind.FILE,
+            name=content.name,
+            size=chunker.size,
+            modified=content.modified,
+            mode=content.mode,
+            expires=expires,
+            hosts=(str(host),),
+            depth=body.depth,
+            refs=refs.encode(body.refs),
         )
         secret = secrets.token_bytes(SECRET_SIZE)
-        item = await upload.put(await asyncio.to_thread(manifests.seal, manifest, secret))
+        encoded = heads.encode(head, leasing.signer)
+        item = await upload.put(locks.lock(secret, encoded, locks.Locks()))
         self._leasings[item] = leasing
         return Link(host, item, secret)
 
     async def _look_up(
         self, link: str | Link | WebLink, report: Report | None
-    ) -> tuple[Download, Manifest]:
+    ) -> tuple[Link, Download, Head]:
         parsed = parse_link(link) if isinstance(link, str) else link
         if isinstance(parsed, WebLink):
             raise RepramError(
@@ -173,7 +178,7 @@ class Client:
                 hint="Open it in a browser, or ask the sender for a link that starts with repram://.",
             )
         download = Download(await self._sessions.to(parsed.node), report or _silent)
-        return download, await download.manifest(parsed.item, parsed.secret)
+        return parsed, download, await download.head(parsed.item, parsed.secret)
 
 
 def _chosen(host: str | NodeAddress | Host | None) -> Host:
@@ -190,13 +195,6 @@ def _checked_ttl(text: str) -> int:
             hint="Give a --ttl within these bounds.",
         )
     return ttl
-
-
-def _target(output: Path | None, manifest: Manifest) -> Path:
-    """The manifest's name has passed `is_safe_name`: it stays in the folder it is joined to."""
-    if output is None:
-        return Path(manifest.name)
-    return output / manifest.name if output.is_dir() else output
 
 
 def _write_all(sink: Sink, data: Bytes) -> None:

@@ -24,6 +24,11 @@ class Leasing:
         self._ttl = ttl
         self._deadline = node_time + ttl
 
+    @property
+    def signer(self) -> Signer:
+        """The key that can end all of it, which signs the head too."""
+        return self._end
+
     def refuse_late(self, node_time: int) -> None:
         """Raise when the deadline has passed before all is stored."""
         if node_time >= self._deadline:

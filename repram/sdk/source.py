@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Self, TypeAlias
 
 from repram.content.chunker import Source
-from repram.content.manifest import MAX_MODE, check_size
+from repram.content.head import MAX_MODE
 from repram.content.names import portable_name, shown
+from repram.content.refs import check_size
 from repram.errors import UsageError
 
 Uploadable: TypeAlias = str | os.PathLike[str] | Source
@@ -34,7 +35,7 @@ class Content:
     def open(cls, what: Uploadable, name: str | None) -> Self:
         """Open a path, or take a stream as it is; call in a thread: opening a pipe may block."""
         if not isinstance(what, (str, os.PathLike)):
-            return cls(what, portable_name(name or "stream"), None, _now_ms(), STREAM_MODE)
+            return cls(what, portable_name(name or "stream"), None, time.time_ns(), STREAM_MODE)
         path = Path(what)
         try:
             file = io.FileIO(path)
@@ -43,9 +44,8 @@ class Content:
         status = os.fstat(file.fileno())
         named = portable_name(name or path.name)
         if not stat.S_ISREG(status.st_mode):
-            return cls(file, named, None, _now_ms(), STREAM_MODE)
-        modified = max(0, status.st_mtime_ns // 1_000_000)
-        return cls(file, named, status.st_size, modified, status.st_mode & MAX_MODE)
+            return cls(file, named, None, time.time_ns(), STREAM_MODE)
+        return cls(file, named, status.st_size, status.st_mtime_ns, status.st_mode & MAX_MODE)
 
     def check(self) -> None:
         """Refuse now what would be refused at its end."""
@@ -65,7 +65,3 @@ def _unreadable(path: Path, error: OSError) -> UsageError:
             hint=f"Pack it: `tar cz {shown(path.name)} | repram upload -`.",
         )
     return UsageError(f"cannot read {shown(str(path))}: {error.strerror}", hint="Check the path.")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

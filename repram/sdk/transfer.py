@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from repram.content import manifest as manifests
+from repram.content import refs
 from repram.content.chunker import Chunker
-from repram.content.manifest import ChunkRef, Manifest
-from repram.crypto import sealing
+from repram.content.head import Head
+from repram.content.head import decode as decode_head
+from repram.content.refs import Body, BodyBuilder, Ref
+from repram.crypto import locks, sealing
 from repram.crypto.statements import BATCH_MAX
 from repram.crypto.xchacha import Bytes
 from repram.errors import IntegrityFailure, NotFound, RemoteError
@@ -37,7 +39,7 @@ Report: TypeAlias = Callable[[Progress], None]
 
 
 class _Sealed(NamedTuple):
-    ref: ChunkRef
+    ref: Ref
     body: Bytes
 
 
@@ -52,13 +54,16 @@ class Upload:
         self._leasing = leasing
         self._report = report
         self._total = total
-        self._chunks: list[ChunkRef] = []
+        self._pages: list[_Sealed] = []
+        self._body = BodyBuilder(self._seal_page)
         self._done = 0
 
-    async def chunks(self, chunker: Chunker) -> tuple[ChunkRef, ...]:
-        """Seal and put every block; the chunks in order."""
+    async def body(self, chunker: Chunker) -> Body:
+        """Seal and put every block, and the pages that list them."""
         await in_order(self._jobs(chunker), self._count, at_a_time=CHUNKS_IN_FLIGHT)
-        return tuple(self._chunks)
+        body = self._body.finish()
+        await self._put_pages()
+        return body
 
     async def put(self, sealed: Bytes) -> ItemId:
         """Have the node hold the bytes until the deadline, under a lease of their own."""
@@ -66,11 +71,11 @@ class Upload:
         await self._put(self._leasing.puts([(item, len(sealed))])[0], sealed)
         return item
 
-    async def _jobs(self, chunker: Chunker) -> AsyncIterator[Coroutine[Any, Any, ChunkRef]]:
+    async def _jobs(self, chunker: Chunker) -> AsyncIterator[Coroutine[Any, Any, Ref]]:
         """Sealed and leased batch by batch: a lease names all that it holds before the first is put."""
         blocks = iter(chunker)
         while batch := await in_thread(lambda: list(islice(blocks, BATCH_MAX))):
-            manifests.check_size(chunker.size)
+            refs.check_size(chunker.size)
             sealed = [await asyncio.to_thread(_sealed, block) for block in batch]
             puts = self._leasing.puts([(ItemId(each.ref.id), len(each.body)) for each in sealed])
             batch.clear()
@@ -78,7 +83,7 @@ class Upload:
                 yield self._put_chunk(each.ref, put, each.body)
             sealed.clear()
 
-    async def _put_chunk(self, ref: ChunkRef, put: Put, sealed: Bytes) -> ChunkRef:
+    async def _put_chunk(self, ref: Ref, put: Put, sealed: Bytes) -> Ref:
         await self._put(put, sealed)
         return ref
 
@@ -88,10 +93,20 @@ class Upload:
         if not isinstance(answer.reply, Held):
             raise RemoteError("the node did not say that it holds what it was sent")
 
-    async def _count(self, chunk: ChunkRef) -> None:
-        self._chunks.append(chunk)
+    async def _count(self, chunk: Ref) -> None:
+        self._body.add(chunk)
+        await self._put_pages()
         self._done += chunk.length
         self._report(Progress(self._done, self._total))
+
+    def _seal_page(self, page: bytes) -> Ref:
+        self._pages.append(_sealed(page))
+        return self._pages[-1].ref
+
+    async def _put_pages(self) -> None:
+        for page in self._pages:
+            await self.put(page.body)
+        self._pages.clear()
 
 
 class Download:
@@ -101,40 +116,40 @@ class Download:
         self._node = Caller(session, STORAGE)
         self._report = report
 
-    async def manifest(self, item: ItemId, secret: bytes) -> Manifest:
+    async def head(self, item: ItemId, secret: bytes) -> Head:
         """Fetch, verify and open what the link names."""
         try:
-            sealed = await self._get(item, manifests.max_sealed_size())
+            sealed = await self._get(item, locks.ITEM_SIZE)
         except NotFound:
             raise NotFound("what this link names has expired, or was never on this node") from None
-        return await asyncio.to_thread(manifests.open_sealed, item, sealed, secret)
+        return await asyncio.to_thread(lambda: decode_head(locks.unlock(item, sealed, secret).head))
 
-    async def content(self, manifest: Manifest, write: Callable[[Bytes], Awaitable[None]]) -> None:
+    async def content(self, head: Head, write: Callable[[Bytes], Awaitable[None]]) -> None:
         """Hand over the plaintext in order; what does not verify is never handed over."""
         done = 0
 
         async def consume(block: Bytes) -> None:
             nonlocal done
-            wanted = min(len(block), manifest.size - done)
+            wanted = min(len(block), head.size - done)
             await write(block if wanted == len(block) else memoryview(block)[:wanted])
             done += wanted
-            self._report(Progress(done, manifest.size))
+            self._report(Progress(done, head.size))
 
-        await in_order(self._jobs(manifest), consume, at_a_time=CHUNKS_IN_FLIGHT)
+        await in_order(self._jobs(head), consume, at_a_time=CHUNKS_IN_FLIGHT)
 
-    async def _jobs(self, manifest: Manifest) -> AsyncIterator[Coroutine[Any, Any, Bytes]]:
-        for chunk in manifest.chunks:
-            yield self._fetch(chunk)
+    async def _jobs(self, head: Head) -> AsyncIterator[Coroutine[Any, Any, Bytes]]:
+        async for ref in refs.walk(head.body, head.size, self._fetch):
+            yield self._fetch(ref)
 
-    async def _fetch(self, chunk: ChunkRef) -> Bytes:
-        item = ItemId(chunk.id)
+    async def _fetch(self, ref: Ref) -> Bytes:
+        item = ItemId(ref.id)
         try:
-            sealed = await self._get(item, chunk.length + sealing.CHUNK_OVERHEAD)
+            sealed = await self._get(item, ref.length + sealing.CHUNK_OVERHEAD)
         except NotFound:
             raise NotFound("a part of this file has expired, or the node lost it") from None
-        block = await asyncio.to_thread(sealing.open_chunk, chunk.key, item, sealed)
-        if len(block) != chunk.length:
-            raise IntegrityFailure("a chunk is not as long as the manifest says")
+        block = await asyncio.to_thread(sealing.open_chunk, ref.key, item, sealed)
+        if len(block) != ref.length:
+            raise IntegrityFailure("a chunk is not as long as the list of chunks says")
         return block
 
     async def _get(self, item: ItemId, limit: int) -> Bytes:
@@ -149,4 +164,4 @@ class Download:
 
 def _sealed(block: Bytes) -> _Sealed:
     key, sealed = sealing.seal_chunk(block)
-    return _Sealed(ChunkRef(sealing.id_of(sealed).raw, key, len(block)), sealed)
+    return _Sealed(Ref(sealing.id_of(sealed).raw, key, len(block)), sealed)
