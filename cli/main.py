@@ -4,16 +4,41 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import repram
-from repram.errors import RepramError
-from repram_cli import bench, doctor, hosts, kv, output, space, storaged, transfer
+from repram.errors import RepramError, UsageError
+from repram.ids import INVITE_SCHEME, LINK_SCHEME, NODE_SCHEME, PERSON_SCHEME, SPACE_SCHEME
+from repram_cli import account, bench, config, doctor, hosts, kv, output, space, storaged, transfer
+from repram_cli.settings import PROFILE
+
+_PASTED = {
+    NODE_SCHEME: ("a node's address", "`repram hosts add ADDRESS` makes it known"),
+    INVITE_SCHEME: ("an invite to a node", "`repram hosts add` asks for it; it is a secret"),
+    PERSON_SCHEME: ("a person's key", "`repram upload --to` takes it"),
+    SPACE_SCHEME: ("a space", "`repram space join NAME` asks for it; it is a secret"),
+}
+
+
+class Verbs(TyperGroup):
+    """A bare link is downloaded; whatever else was pasted is told apart from a verb."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401  # click's types
+        """Which verb is meant, its name, and its arguments."""
+        if args[0].startswith((LINK_SCHEME, "https://")):
+            args = ["download", *args]
+        for scheme, (what, then) in _PASTED.items():
+            if args[0].startswith(scheme):
+                raise UsageError(f"this is {what}, and a verb or a link belongs here", hint=then)
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     name="repram",
+    cls=Verbs,
     help="Private storage and share links on hosts you own, where everything expires unless you keep it.",
     no_args_is_help=True,
     add_completion=False,
@@ -26,8 +51,11 @@ app.command("put")(kv.put)
 app.command("get")(kv.get)
 app.add_typer(kv.app, name="kv")
 app.add_typer(space.app, name="space")
+app.add_typer(account.app, name="account")
+app.command("id")(account.id_)
 app.add_typer(hosts.app, name="hosts")
 app.add_typer(storaged.app, name="storaged")
+app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
 
@@ -38,20 +66,52 @@ def _version(wanted: bool) -> None:  # typer calls it with one positional value
         raise typer.Exit
 
 
+def _use_profile(name: str | None) -> None:
+    if name is not None:
+        from repram.sdk.state import check_name
+
+        check_name(name)
+        os.environ[PROFILE] = name
+
+
 @app.callback()
 def options(
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            callback=_use_profile,
+            is_eager=True,  # before any setting is looked up
+            expose_value=False,
+            help="Use the hosts, spaces, links, account and settings of this name; else $REPRAM_PROFILE.",
+        ),
+    ] = None,
 ) -> None:
     """Take the options that stand before a verb."""
+
+
+def verbs() -> TyperGroup:
+    """All of them, each of which takes --profile behind its name, too."""
+    root = typer.main.get_group(app)
+    everywhere = [each for each in root.params if each.name == "profile"]
+    groups = [root]
+    for group in groups:
+        for verb in group.commands.values():
+            if isinstance(verb, TyperGroup):
+                groups.append(verb)
+            else:
+                verb.params += everywhere
+    return root
 
 
 def main() -> None:
     """Run one command; the exit code says how it went."""
     try:
-        app(prog_name="repram")
+        verbs()(prog_name="repram")
     except RepramError as error:
         output.report(error)
         sys.exit(error.exit_code)

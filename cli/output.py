@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from repram.sdk import Progress
 
 Report: TypeAlias = "Callable[[Progress], None]"
+
+_errors_as_json: Final = ContextVar("errors as json", default=False)
 
 
 def data(line: str) -> None:
@@ -43,8 +46,16 @@ def shown(path: Path) -> str:
     return shown_name(str(path))
 
 
+def errors_as_json(wanted: bool) -> bool:
+    """With --json an error is an object, too."""
+    _errors_as_json.set(wanted)
+    return wanted
+
+
 def report(error: RepramError) -> None:
     """What happened, and on a line of its own what to do next."""
+    if _errors_as_json.get():
+        event("error", code=error.exit_code, message=str(error), hint=error.hint)
     say(f"repram: {error}")
     if error.hint:
         say(f"  {error.hint}")
@@ -59,17 +70,6 @@ def qr(text: str) -> None:
     start, end = ("\033[97;40m", "\033[0m") if sys.stderr.isatty() else ("", "")
     for line in drawn.getvalue().splitlines():
         say(f"{start}{line}{end}")
-
-
-@contextmanager
-def errors_told(*, json: bool) -> Iterator[None]:
-    """With --json an error is an object, too."""
-    try:
-        yield
-    except RepramError as error:
-        if json:
-            event("error", code=error.exit_code, message=str(error), hint=error.hint)
-        raise
 
 
 def raw(value: bytes) -> None:

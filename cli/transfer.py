@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from repram.ids import NodeAddress, format_duration, format_size, parse_duration
-from repram_cli import output
-from repram_cli.hosts import Json, Quiet, Timeout, Wanted, wanted_host
+from repram_cli import output, settings
+from repram_cli.options import Host, Json, Quiet, Timeout
 from repram_cli.running import run
 
 if TYPE_CHECKING:
@@ -22,16 +22,21 @@ def upload(
     path: Annotated[str, typer.Argument(metavar="PATH|-", help="A file, or - for stdin.")],
     *,
     ttl: Annotated[
-        str, typer.Option(metavar="TIME", help="How long it lives: 90s, 15m, 12h, 7d, 2w.")
-    ] = "24h",
-    host: Wanted = None,
-    timeout: Timeout = "10s",
+        str,
+        typer.Option(
+            metavar="TIME",
+            default_factory=settings.text("ttl"),
+            show_default=False,
+            help="How long it lives: 90s, 15m, 12h, 7d, 2w; else the setting, else 24h.",
+        ),
+    ],
+    host: Host,
+    timeout: Timeout,
     json: Json = False,
-    quiet: Quiet = False,
+    quiet: Quiet,
 ) -> None:
     """Seal a file, store it on a node, and print the link that opens it."""
-    with output.errors_told(json=json):
-        run(_upload(path, ttl=ttl, host=host, within=timeout, json=json, quiet=quiet))
+    run(_upload(path, ttl=ttl, host=host, within=timeout, json=json, quiet=quiet))
 
 
 def download(
@@ -42,8 +47,8 @@ def download(
         typer.Option("-o", "--output", metavar="PATH|-", help="A file, a folder, or - for stdout."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Replace a file that is there.")] = False,
-    timeout: Timeout = "10s",
-    quiet: Quiet = False,
+    timeout: Timeout,
+    quiet: Quiet,
 ) -> None:
     """Fetch what a link names; without -o under the sender's name, here."""
     run(_download(link, target=target, overwrite=yes, within=timeout, quiet=quiet))
@@ -57,7 +62,7 @@ async def _upload(
     lifetime = parse_duration(ttl)
     show = output.event_each_second if json else output.bar
     with show("sealing and sending", quiet=quiet) as report:
-        async with Client(wanted_host(host), timeout=_seconds(within)) as client:
+        async with Client(host, timeout=_seconds(within)) as client:
             if path == "-":
                 link = await client.upload(output.stdin(), ttl=ttl, name="stdin", report=report)
             else:

@@ -41,8 +41,8 @@ class RecoveryKey:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the words as a person types them; a UsageError says which is wrong, and not what it is."""
-        words = text[:_LONGEST].lower().split()
+        """Read the words, numbered or not; a UsageError says which is wrong, and not what stands there."""
+        words = [word for word in text[:_LONGEST].lower().split() if not word.isdecimal()]
         if len(words) != WORDS:
             raise UsageError(
                 f"a recovery key has {WORDS} words, and here are {len(words)}", hint=_LOOK_AGAIN

@@ -62,61 +62,53 @@ class Account:
         """Whose account it is; no password is needed for that."""
         return self.keystore().person
 
-    def create(self, password: str) -> RecoveryKey:
-        """Make one; the recovery key is kept nowhere, so this is when to write it down."""
+    def refuse_a_second(self) -> None:
+        """Conflict when there is an account here: making another would destroy it."""
         if self.exists():
             raise _exists_already(self.path)
+
+    def create(self, password: str) -> RecoveryKey:
+        """Make one; the recovery key is kept nowhere, so this is when to write it down."""
+        self.refuse_a_second()
         recovery = RecoveryKey.new()
-        made = _text(account.create(password_bytes(password), recovery))
-
-        def change(file: File) -> File:
-            if file.keystore:
-                raise _exists_already(self.path)
-            return File(made)
-
-        self._file.update(change)
+        self._replace("", account.create(password_bytes(password), recovery))
         return recovery
-
-    def change_password(
-        self, password: str, new: str, *, renew_recovery: bool = False
-    ) -> RecoveryKey | None:
-        """Another password, MK and, if wanted, recovery key; the last is returned then."""
-        keystore = self.keystore()
-        seed = account.open_with_password(keystore, password_bytes(password))
-        recovery = RecoveryKey.new() if renew_recovery else None
-        to = Person(public_key(recovery.seed())) if recovery else keystore.recovery
-        self._replace(keystore, account.sealed(seed, password_bytes(new), to))
-        return recovery
-
-    def recover(self, recovery: RecoveryKey, new: str) -> None:
-        """Another password, set by who has the recovery key; that one stays."""
-        keystore = self.keystore()
-        seed = account.open_with_recovery(keystore, recovery)
-        self._replace(keystore, account.sealed(seed, password_bytes(new), keystore.recovery))
 
     def open(self, password: str) -> bytes:
         """The identity's seed; takes a moment, and must not run on an event loop."""
         return account.open_with_password(self.keystore(), password_bytes(password))
 
+    def open_with(self, recovery: RecoveryKey) -> bytes:
+        """The identity's seed, for who has forgotten the password."""
+        return account.open_with_recovery(self.keystore(), recovery)
+
+    def change_password(
+        self, seed: bytes, new: str, *, renew_recovery: bool = False
+    ) -> RecoveryKey | None:
+        """Another password and MK for the identity that was opened; the new recovery key if one is wanted."""
+        before = self.keystore()
+        if public_key(seed) != before.person.key:
+            raise _changed_meanwhile()
+        recovery = RecoveryKey.new() if renew_recovery else None
+        to = Person(public_key(recovery.seed())) if recovery else before.recovery
+        self._replace(_text(before), account.sealed(seed, password_bytes(new), to))
+        return recovery
+
     def agent(self) -> Agent:
         """The agent that holds the identity while the account is unlocked."""
         return Agent.of(self.person(), self._folder, os.environ)
-
-    def unlock(self, password: str, milliseconds: int) -> None:
-        """Have an agent hold the identity for so long."""
-        self.agent().start(self.open(password), milliseconds)
 
     def unboxer(self, ask: Ask | None = None) -> Unboxer:
         """What opens boxes to this account: its agent, else the password that is asked for, once."""
         return Unboxer(self, ask)
 
-    def _replace(self, before: Keystore, after: Keystore) -> None:
-        expected, made = _text(before), _text(after)
+    def _replace(self, expected: str, keystore: Keystore) -> None:
+        """Not over what another program has written meanwhile."""
 
         def change(file: File) -> File:
             if file.keystore != expected:
-                raise Conflict("the account was changed by another program", hint="Try again.")
-            return File(made)
+                raise _changed_meanwhile()
+            return File(_text(keystore))
 
         self._file.update(change)
 
@@ -173,3 +165,7 @@ def _exists_already(path: Path) -> Conflict:
         "there is an account here already",
         hint=f"`repram id` prints whose; for another move {path} away, or use another profile.",
     )
+
+
+def _changed_meanwhile() -> Conflict:
+    return Conflict("the account was changed by another program", hint="Try again.")
