@@ -117,10 +117,11 @@ def test_a_wrap_made_to_open_under_two_passwords_opens_under_neither_but_the_com
     """Without commitments the second password would go on, and tell that it was among those tried."""
     stored = keystore()
     associated = labels.MASTER_WRAP + stored.head()
-    keks = [
+    one, other = (
         account.kek_of(passwords.stretch(each, stored.salt, stored.cost)) for each in (b"a", b"b")
-    ]
-    two = replace(stored, by_password=salamander.committed_to(*keks, bytes(24), associated))
+    )
+    made = salamander.committed_to(one, other, bytes(24), associated)
+    two = replace(stored, by_password=made)
     with pytest.raises(IntegrityFailure, match="damaged"):  # it opens, to no MK of this account
         account.open_with_password(two, b"a")
     with pytest.raises(WrongPassword):
