@@ -12,7 +12,18 @@ from typer.core import TyperGroup
 import repram
 from repram.errors import RepramError, UsageError
 from repram.ids import INVITE_SCHEME, LINK_SCHEME, NODE_SCHEME, SPACE_SCHEME
-from repram_cli import bench, config, doctor, hosts, kv, output, space, storaged, transfer
+from repram_cli import (
+    bench,
+    completion,
+    config,
+    doctor,
+    hosts,
+    kv,
+    output,
+    space,
+    storaged,
+    transfer,
+)
 from repram_cli.settings import PROFILE
 
 _PASTED = {
@@ -55,6 +66,7 @@ app.add_typer(storaged.app, name="storaged")
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
+app.command("completion")(completion.completion)
 
 
 def _version(wanted: bool) -> None:  # typer calls it with one positional value

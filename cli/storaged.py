@@ -89,7 +89,9 @@ def run(
         Path | None,
         typer.Option(metavar="FILE", help="Keep the node's key here, so that its address stays."),
     ] = None,
-    log: Annotated[logs.Style, typer.Option(help="How lines are logged.")] = "text",
+    log: Annotated[
+        logs.Style, typer.Option(metavar="text|json", help="How lines are logged.")
+    ] = "text",
 ) -> None:
     """Run a node until it is told to stop: in memory, unless told otherwise."""
     from repram.storaged.folder import changed
