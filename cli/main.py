@@ -11,8 +11,9 @@ from typer.core import TyperGroup
 
 import repram
 from repram.errors import RepramError, UsageError
-from repram.ids import INVITE_SCHEME, LINK_SCHEME, NODE_SCHEME, SPACE_SCHEME
+from repram.ids import INVITE_SCHEME, LINK_SCHEME, NODE_SCHEME, PERSON_SCHEME, SPACE_SCHEME
 from repram_cli import (
+    account,
     bench,
     completion,
     config,
@@ -29,6 +30,7 @@ from repram_cli.settings import PROFILE
 _PASTED = {
     NODE_SCHEME: ("a node's address", "`repram hosts add ADDRESS` makes it known"),
     INVITE_SCHEME: ("an invite to a node", "`repram hosts add` asks for it; it is a secret"),
+    PERSON_SCHEME: ("a person's key", "`repram upload --to` takes it"),
     SPACE_SCHEME: ("a space", "`repram space join NAME` asks for it; it is a secret"),
 }
 
@@ -61,6 +63,8 @@ app.command("put")(kv.put)
 app.command("get")(kv.get)
 app.add_typer(kv.app, name="kv")
 app.add_typer(space.app, name="space")
+app.add_typer(account.app, name="account")
+app.command("id")(account.id_)
 app.add_typer(hosts.app, name="hosts")
 app.add_typer(storaged.app, name="storaged")
 app.add_typer(config.app, name="config")

@@ -61,6 +61,17 @@ def report(error: RepramError) -> None:
         say(f"  {error.hint}")
 
 
+def qr(text: str) -> None:
+    """A QR code for the person; on a terminal black on white, whatever its own colours are."""
+    import segno  # most verbs show none
+
+    drawn = io.StringIO()
+    segno.make_qr(text, error="l").terminal(drawn, border=2, compact=True)
+    start, end = ("\033[97;40m", "\033[0m") if sys.stderr.isatty() else ("", "")
+    for line in drawn.getvalue().splitlines():
+        say(f"{start}{line}{end}")
+
+
 def raw(value: bytes) -> None:
     """Bytes as they are; on a terminal the prompt comes on a line of its own."""
     sys.stdout.buffer.write(value)

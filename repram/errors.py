@@ -122,6 +122,12 @@ class ClockRefused(Refused):
     hint = "Set the clock of this machine, or of the node, and try again."
 
 
+class WrongPassword(Refused):
+    """The password is wrong."""
+
+    hint = "Try again; capitals and the keyboard's layout count."
+
+
 class NotAllowed(Refused):
     """This is not allowed here."""
 
