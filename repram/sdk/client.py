@@ -6,9 +6,11 @@ import asyncio
 import os
 import secrets
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 from repram.content import manifest as manifests
 from repram.content.chunker import Chunker
@@ -18,22 +20,59 @@ from repram.content.padding import padme
 from repram.crypto.links import SECRET_SIZE, Link, WebLink, parse_link
 from repram.crypto.spaces import Space
 from repram.crypto.xchacha import Bytes
-from repram.errors import LocalError, NotFound, RepramError, UsageError
+from repram.errors import LocalError, RepramError, UsageError
 from repram.ids import ItemId, NodeAddress, format_duration, parse_duration
 from repram.proto.endpoint import Session
-from repram.proto.messages import CHUNK_TTL_MIN, STORAGE, TTL_MAX
-from repram.proto.rpc import Caller
+from repram.proto.messages import CHUNK_TTL_MIN, TTL_MAX
+from repram.sdk.events import LeftOut
 from repram.sdk.hosts import Host, Hosts
 from repram.sdk.kv import Values
 from repram.sdk.leasing import Leasing
+from repram.sdk.links import Links
+from repram.sdk.moving import Download, Upload
 from repram.sdk.parallel import in_thread
 from repram.sdk.sessions import Sessions
 from repram.sdk.source import Content, Uploadable
 from repram.sdk.storage import About, Storage
-from repram.sdk.transfer import Download, Progress, Report, Upload
+from repram.sdk.transfer import Report, Transfer
 
 DEFAULT_TTL: Final = "24h"
 HANDSHAKE_TIMEOUT: Final = 10.0
+
+
+Password: TypeAlias = str | Callable[[bool], Awaitable[str | None]] | None
+"""The text, or what is asked for it (True: what it gave before was wrong); None gives up."""
+
+Unbox: TypeAlias = Callable[[bytes], Awaitable[bytes | None]]
+"""Opens one of the boxes of a link that was sealed to people; None: it is not this person's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What has come: where it is, its size, and what of a folder was not written, and why."""
+
+    paths: tuple[Path, ...]
+    size: int
+    refused: tuple[LeftOut, ...]
+
+
+class Reader(Protocol):
+    """A link's file, to be read from anywhere in it; close it, or use it in an `async with`."""
+
+    size: int
+    name: str
+
+    async def read(self, limit: int = -1) -> bytes:
+        """The next bytes; b"" at the end."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Where to read next."""
+
+    def tell(self) -> int:
+        """Where that is."""
+
+    async def close(self) -> None:
+        """No more will be read."""
 
 
 class Sink(Protocol):
@@ -45,10 +84,16 @@ class Sink(Protocol):
 
 class Client:
     """Stores on `host` (an address, an invite or a known host's name; else $REPRAM_HOST or the default
-    host) and reads from wherever a link points."""
+    host), or a copy on each of `hosts`, and reads from wherever a link points. `state`: the folder for
+    what is to be known later (uploads under way, links that were made); the person's own, if not given."""
 
     def __init__(
-        self, host: str | NodeAddress | Host | None = None, *, timeout: float = HANDSHAKE_TIMEOUT
+        self,
+        host: str | NodeAddress | Host | None = None,
+        *,
+        hosts: Sequence[str | NodeAddress | Host] = (),
+        timeout: float = HANDSHAKE_TIMEOUT,
+        state: Path | None = None,
     ) -> None:
         self._host = host
         self._sessions = Sessions(timeout)
@@ -86,59 +131,93 @@ class Client:
             self._values[space] = Values(self.storage, space)
         return self._values[space]
 
-    async def upload(
+    def upload(
         self,
-        what: Uploadable,
+        what: Uploadable | Sequence[str | os.PathLike[str]],
         *,
         ttl: str = DEFAULT_TTL,
         name: str | None = None,
-        report: Report | None = None,
-    ) -> Link:
-        """Seal a file or stream, store it, and return its link once the node holds all of it."""
+        downloads: int | None = None,
+        password: str | None = None,
+        to: Sequence[Any] = (),
+        resume: bool = True,
+    ) -> Transfer[Link]:
+        """Seal a file, a folder, several of them or a stream, and store it on every host of this client;
+        its link, once each of them that did not fail holds all of it.
+
+        `name` is what a stream is called, and otherwise takes the place of the file's own; `downloads`:
+        how often it may be fetched; `password` and `to`: what it takes to open it beside the link. With
+        `resume` the same upload, when it was interrupted, goes on where it was.
+        """
+        return Transfer(lambda tell: self._upload(what, ttl, name, tell))
+
+    def download(
+        self,
+        link: str | Link | WebLink,
+        output: Path | None = None,
+        *,
+        overwrite: bool = False,
+        password: Password = None,
+        unbox: Unbox | None = None,
+        resume: bool = True,
+    ) -> Transfer[Received]:
+        """Fetch a link into a file, or into a folder under the sender's name; where it is then.
+
+        `password` is the text, or is asked for it when one is needed, and again as long as it is wrong;
+        `unbox` opens the box that was sealed to a person. With `resume` an interrupted download leaves
+        what it has, out of sight, and the same download goes on from there.
+        """
+        return Transfer(lambda tell: self._download(link, output, overwrite, tell))
+
+    def download_into(
+        self,
+        link: str | Link | WebLink,
+        sink: Sink,
+        *,
+        password: Password = None,
+        unbox: Unbox | None = None,
+    ) -> Transfer[Received]:
+        """Fetch a link's file into a stream; every chunk is verified before it is written."""
+        return Transfer(lambda tell: self._download_into(link, sink, tell))
+
+    async def open(
+        self,
+        link: str | Link | WebLink,
+        *,
+        password: Password = None,
+        unbox: Unbox | None = None,
+    ) -> Reader:
+        """A link's file to read from anywhere in it; nothing is fetched but what is read."""
+        raise NotImplementedError
+
+    @property
+    def links(self) -> Links:
+        """The links that were made here."""
+        return Links()
+
+    async def _upload(self, what: Uploadable, ttl: str, name: str | None, tell: Report) -> Link:
         host = self.storage.host
         lifetime = _checked_ttl(ttl)
         content = await in_thread(lambda: Content.open(what, name))
         try:
             content.check()
             session = await self._sessions.to(host.address, host.secret)
-            return await self._store(session, host.address, content, lifetime, report or _silent)
+            return await self._store(session, host.address, content, lifetime, tell)
         finally:
             content.close()
 
-    async def end(self, link: Link) -> None:
-        """Have the node forget, now and for good, what this client has uploaded under the link."""
-        leasing = self._leasings.get(link.item)
-        if leasing is None:
-            raise NotFound(
-                "only the client that has uploaded this can end it, and this one has not",
-                hint="It ends by itself when its time is over.",
-            )
-        session = await self._sessions.to(link.node)
-        await Caller(session, STORAGE).ask(leasing.end(session.peer_time))
-        del self._leasings[link.item]
-
-    async def download(
-        self,
-        link: str | Link | WebLink,
-        output: Path | None = None,
-        *,
-        overwrite: bool = False,
-        report: Report | None = None,
-    ) -> Path:
-        """Fetch a link into a file (or into a folder, under the sender's name); the path where it is."""
-        download, manifest = await self._look_up(link, report)
+    async def _download(self, link, output, overwrite, tell) -> Received:
+        download, manifest = await self._look_up(link, tell)
         target = _target(output, manifest)
         with Landing(target, mode=manifest.mode, overwrite=overwrite) as landing:
             await download.content(manifest, lambda data: in_thread(lambda: landing.write(data)))
             await in_thread(lambda: landing.commit(modified_ms=manifest.modified))
-        return target
+        return Received((target,), manifest.size, ())
 
-    async def download_into(
-        self, link: str | Link | WebLink, sink: Sink, *, report: Report | None = None
-    ) -> None:
-        """Fetch a link into a stream; every chunk is verified before it is written."""
-        download, manifest = await self._look_up(link, report)
+    async def _download_into(self, link, sink, tell) -> Received:
+        download, manifest = await self._look_up(link, tell)
         await download.content(manifest, lambda data: in_thread(lambda: _write_all(sink, data)))
+        return Received((), manifest.size, ())
 
     async def _store(
         self, session: Session, host: NodeAddress, content: Content, ttl: int, report: Report
@@ -164,7 +243,7 @@ class Client:
         return Link(host, item, secret)
 
     async def _look_up(
-        self, link: str | Link | WebLink, report: Report | None
+        self, link: str | Link | WebLink, report: Report
     ) -> tuple[Download, Manifest]:
         parsed = parse_link(link) if isinstance(link, str) else link
         if isinstance(parsed, WebLink):
@@ -172,7 +251,7 @@ class Client:
                 "this link goes by way of a coordinator, which this version cannot ask",
                 hint="Open it in a browser, or ask the sender for a link that starts with repram://.",
             )
-        download = Download(await self._sessions.to(parsed.node), report or _silent)
+        download = Download(await self._sessions.to(parsed.node), report)
         return download, await download.manifest(parsed.item, parsed.secret)
 
 
@@ -206,7 +285,3 @@ def _write_all(sink: Sink, data: Bytes) -> None:
         if taken is None:
             raise LocalError("the stream to write to is not a blocking one")
         rest = rest[taken:]
-
-
-def _silent(_progress: Progress) -> None:
-    """No one asked."""
