@@ -21,6 +21,7 @@ MAX_PATH: Final = 4_096  # bytes, of a path and of where a link leads
 MAX_DEPTH: Final = 256  # folders in folders: each costs a reader a file descriptor
 MAX_MODE: Final = 0o777
 
+
 class Kind(StrEnum):
     """What an entry becomes."""
 

@@ -53,7 +53,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     size: _Count  # of the content, before padding
     entries: _Count = 0  # of a tree: files, folders and links
     roots: _Count = 0  # of a tree: entries that lie in no folder
-    modified: Annotated[int, Meta(ge=-(1 << 63), lt=1 << 63)]  # Unix nanoseconds
+    modified: Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]  # Unix nanoseconds
     mode: Annotated[int, Meta(ge=0, le=MAX_MODE)]
     expires: _Milliseconds  # informative: nodes decide
     number: Annotated[int, Meta(ge=1, le=1 << 53)] = FIRST

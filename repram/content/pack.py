@@ -89,7 +89,10 @@ class Pack:
             self.left_out.append(LeftOut(path, f"cannot be read: {error.strerror}"))
 
     def _note(self, parts: list[bytes], where: bytes, folder: int | None) -> None:
-        path, status = b"/".join(parts), os.stat(where, dir_fd=folder, follow_symlinks=folder is None)
+        path, status = (
+            b"/".join(parts),
+            os.stat(where, dir_fd=folder, follow_symlinks=folder is None),
+        )
         if stat.S_ISDIR(status.st_mode):
             opened = os.open(where, _FOLDER | _nofollow(folder), dir_fd=folder)
             try:

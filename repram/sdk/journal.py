@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import struct
-from collections.abc import Iterator
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Final, Self, TypeAlias, TypeVar
 
 import msgspec
@@ -27,6 +29,7 @@ VERSION: Final = 1
 _FRAME: Final = struct.Struct(">I8s")  # the length of a record and a checksum over where it is, too
 _RECORD_MAX: Final = 1 << 16
 _CHECKSUM: Final = 8
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 _Secret = Annotated[bytes, Meta(min_length=32, max_length=32)]
 _Count = Annotated[int, Meta(ge=0, le=1 << 53)]
@@ -77,7 +80,9 @@ class Done(_Record, frozen=True):
     size: _Count
     password: bool
     people: _Count
-    hosts: tuple[str, ...]  # those that hold all of it; the first holds the head, when it is limited
+    hosts: tuple[
+        str, ...
+    ]  # those that hold all of it; the first holds the head, when it is limited
 
 
 class Extended(_Record, frozen=True):
@@ -102,7 +107,7 @@ R = TypeVar("R", bound=Record)
 class Journal:
     """An open journal; no other process has it open meanwhile."""
 
-    def __init__(self, path: Path, fd: int) -> None:
+    def __init__(self, path: Path | None, fd: int) -> None:
         """Use `create` or `open`."""
         self.path = path
         self._fd = fd
@@ -112,7 +117,7 @@ class Journal:
     def create(cls, path: Path, plan: Plan) -> Self:
         """A new one; when this returns its keys survive a power cut."""
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, _NEW, 0o600)
         journal = cls(path, fd)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         journal.append(plan)
@@ -120,15 +125,15 @@ class Journal:
         return journal
 
     @classmethod
-    def open(cls, path: Path) -> Self | None:
-        """One that is there; None when it has gone or another process is at work with it."""
+    def open(cls, path: Path, *, wait: bool = False) -> Self | None:
+        """One that is there; None when it has gone, or unless this may `wait` another is at work with it."""
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
             return None
         journal = cls(path, fd)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             if os.fstat(fd).st_mode & 0o077 or not os.path.samestat(os.fstat(fd), path.stat()):
                 raise BlockingIOError  # open to others, or replaced before it was locked
             for _ in journal.records():
@@ -139,6 +144,25 @@ class Journal:
             return None
         return journal
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @classmethod
+    def nowhere(cls, plan: Plan) -> Self:
+        """One that nobody finds again: it goes when it is closed."""
+        with tempfile.TemporaryFile() as file:
+            journal = cls(None, os.dup(file.fileno()))
+        journal.append(plan)
+        return journal
+
     def close(self) -> None:
         """Let others have it."""
         if self._fd >= 0:
@@ -147,26 +171,43 @@ class Journal:
 
     def remove(self) -> None:
         """Forget all of it."""
-        with suppress(FileNotFoundError):
-            self.path.unlink()
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
         self.close()
 
     def move(self, path: Path) -> None:
         """Have it stand under another name, for good."""
+        if self.path is None:
+            return
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.fsync(self._fd)
-        self.path = self.path.rename(path)
+        self.path = self.path.replace(path)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
 
+    def rewrite(self, records: Sequence[Record]) -> None:
+        """Have it hold these instead, and nothing that it held before."""
+        if self.path is None:
+            return
+        content = b""
+        for record in records:
+            content += _framed(len(content), record)
+        new = self.path.with_suffix(f".{secrets.token_hex(8)}")
+        with os.fdopen(os.open(new, _NEW, 0o600), "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            new.replace(self.path)
+            os.dup2(file.fileno(), self._fd, inheritable=False)
+        self._end = len(content)
+
     def append(self, record: Record) -> None:
         """One step more. It survives the end of this process; `move` has all survive a power cut."""
-        payload = _encode(record)
-        framed = _FRAME.pack(len(payload), _checksum(self._end, payload)) + payload
-        at = self._end
+        framed, at = _framed(self._end, record), self._end
         while framed:
             written = os.pwrite(self._fd, framed, at)
             at, framed = at + written, framed[written:]
@@ -217,6 +258,12 @@ class Journal:
             return _decode(payload), at + _FRAME.size + length
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
+
+
+def _framed(at: int, record: Record) -> bytes:
+    """A record as it stands at this place."""
+    payload = _encode(record)
+    return _FRAME.pack(len(payload), _checksum(at, payload)) + payload
 
 
 def _checksum(at: int, payload: bytes) -> bytes:

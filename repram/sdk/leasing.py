@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 from repram.crypto import statements
 from repram.crypto.statements import EVERYTHING, EndTerms, LeaseTerms, Signer
-from repram.errors import RepramError
-from repram.ids import ItemId, format_duration
-from repram.proto.messages import End, Lease, Put, Renew
+from repram.errors import RepramError, UsageError
+from repram.ids import ItemId, format_duration, parse_duration
+from repram.proto.messages import CHUNK_TTL_MIN, TTL_MAX, End, Lease, Put, Renew
+from repram.sdk.journal import Plan
+
+
+def lifetime_of(text: str) -> int:
+    """How long something is to live, in milliseconds; what no node takes is a UsageError."""
+    ttl = parse_duration(text)
+    if not CHUNK_TTL_MIN <= ttl <= TTL_MAX:
+        raise UsageError(
+            f"a file lives {format_duration(CHUNK_TTL_MIN)} to {format_duration(TTL_MAX)}, not {text}",
+            hint="Give a --ttl within these bounds.",
+        )
+    return ttl
 
 
 class Leasing:
@@ -19,6 +32,11 @@ class Leasing:
         self._renew = Signer(renew_seed)
         self._ttl = ttl
         self._deadline = deadline
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        """Those of an upload as it began."""
+        return cls(plan.end_seed, plan.renew_seed, plan.ttl, plan.deadline)
 
     def refuse_late(self, node_time: int) -> None:
         """Raise when the deadline has passed before all is stored."""
@@ -32,9 +50,7 @@ class Leasing:
         """What to ask for at most `BATCH_MAX` items and their sizes: one signature for all of them."""
         leaves = [statements.lease_leaf(item, downloads) for item, _ in items]
         root = statements.root_of(leaves)
-        terms = LeaseTerms(
-            root, self._renew.key, self.end_signer.key, 0, self._deadline, self._ttl
-        )
+        terms = LeaseTerms(root, self._renew.key, self.end_signer.key, 0, self._deadline, self._ttl)
         lease = Lease(*terms, self.end_signer.sign(terms.statement()))
         return [
             Put(item.raw, size, lease, index, statements.proof_of(leaves, index), downloads)

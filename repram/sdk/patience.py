@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
-from repram.errors import Unreachable, WrongKey
+from repram.errors import RateLimited, RepramError, Unreachable, WrongKey
 
 PATIENCE: Final = 30.0  # seconds from the first failure on
 _FIRST_PAUSE: Final = 0.1
@@ -21,7 +21,7 @@ class Patient(Protocol):
     def patience(self) -> float:
         """Seconds."""
 
-    def troubled(self, error: Unreachable) -> None:
+    def troubled(self, error: RepramError) -> None:
         """It failed, and is tried again after a pause."""
 
 
@@ -31,12 +31,12 @@ S = TypeVar("S", bound=Patient)
 
 
 def persistent(
-    call: Callable[Concatenate[S, P], Awaitable[T]],
-) -> Callable[Concatenate[S, P], Awaitable[T]]:
-    """Try again what is Unreachable, with growing pauses, as long as the patience lasts."""
+    call: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Try again what is Unreachable for now, with growing pauses, as long as the patience lasts."""
 
     @wraps(call)
-    async def tried(patient: S, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def tried(patient: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         clock = asyncio.get_running_loop().time
         since: float | None = None
         pause = _FIRST_PAUSE
@@ -45,7 +45,7 @@ def persistent(
                 return await call(patient, *args, **kwargs)
             except WrongKey:
                 raise  # another node answers there: it will do so again
-            except Unreachable as error:
+            except (Unreachable, RateLimited) as error:
                 since = clock() if since is None else since
                 if clock() + pause > since + patient.patience:
                     raise
