@@ -17,9 +17,9 @@ from repram.content.names import shown as shown_name
 from repram.errors import RepramError
 
 if TYPE_CHECKING:
-    from repram.sdk import Progress
+    from repram.sdk import Moved
 
-Report: TypeAlias = "Callable[[Progress], None]"
+Report: TypeAlias = "Callable[[Moved], None]"
 
 _errors_as_json: Final = ContextVar("errors as json", default=False)
 
@@ -101,7 +101,7 @@ def event_each_second(_title: str, *, quiet: bool) -> Iterator[Report]:
     """Progress as JSON objects."""
     last = time.monotonic()
 
-    def show(progress: Progress) -> None:
+    def show(progress: Moved) -> None:
         nonlocal last
         if not quiet and time.monotonic() - last >= 1:
             last = time.monotonic()

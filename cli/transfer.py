@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,9 +13,6 @@ from repram.ids import NodeAddress, format_duration, format_size, parse_duration
 from repram_cli import output, settings
 from repram_cli.options import Host, Json, Quiet, Timeout
 from repram_cli.running import run
-
-if TYPE_CHECKING:
-    from repram.sdk import Progress
 
 
 def upload(
@@ -57,16 +54,20 @@ def download(
 async def _upload(
     path: str, *, ttl: str, host: str | None, within: str, json: bool, quiet: bool
 ) -> None:
-    from repram.sdk import Client  # `--help` and `--version` do without its imports
+    from repram.sdk import Client, Moved  # `--help` and `--version` do without its imports
 
     lifetime = parse_duration(ttl)
     show = output.event_each_second if json else output.bar
     with show("sealing and sending", quiet=quiet) as report:
         async with Client(host, timeout=_seconds(within)) as client:
             if path == "-":
-                link = await client.upload(output.stdin(), ttl=ttl, name="stdin", report=report)
+                transfer = client.upload(output.stdin(), ttl=ttl, name="stdin")
             else:
-                link = await client.upload(path, ttl=ttl, report=report)
+                transfer = client.upload(path, ttl=ttl)
+            async for event in transfer:
+                if isinstance(event, Moved):
+                    report(event)
+            link = await transfer
     if json:
         output.event("link", link=str(link), id=str(link.item), ttl=lifetime // 1_000)
     else:
@@ -78,27 +79,26 @@ async def _upload(
 async def _download(
     link: str, *, target: str | None, overwrite: bool, within: str, quiet: bool
 ) -> None:
-    from repram.sdk import Client  # as above
+    from repram.sdk import Client, Moved  # as above
 
     started = time.monotonic()
-    last: Progress | None = None
     with output.bar("fetching and opening", quiet=quiet) as show:
-
-        def report(progress: Progress) -> None:
-            nonlocal last
-            last = progress
-            show(progress)
-
         async with Client(timeout=_seconds(within)) as client:
             if target == "-":
-                await client.download_into(link, output.stdout(), report=report)
-                return
-            path = await client.download(
-                link, Path(target) if target else None, overwrite=overwrite, report=report
-            )
-    if not quiet:
-        size, seconds = last.done if last else 0, time.monotonic() - started
-        output.say(f"{output.shown(path)}: {format_size(size)} in {seconds:.1f} s, verified")
+                transfer = client.download_into(link, output.stdout())
+            else:
+                transfer = client.download(
+                    link, Path(target) if target else None, overwrite=overwrite
+                )
+            async for event in transfer:
+                if isinstance(event, Moved):
+                    show(event)
+            received = await transfer
+    for path in received.paths:
+        if not quiet:
+            seconds = time.monotonic() - started
+            size = format_size(received.size)
+            output.say(f"{output.shown(path)}: {size} in {seconds:.1f} s, verified")
 
 
 def _seconds(text: str) -> float:
