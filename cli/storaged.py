@@ -22,6 +22,7 @@ import typer
 from repram.errors import DeadAddress, RepramError, UsageError
 from repram.ids import format_duration, format_size, parse_duration, parse_size
 from repram_cli import logs, output
+from repram_cli.asking import without_passwords
 from repram_cli.node_options import Choices
 from repram_cli.options import Json, grouped
 from repram_cli.running import listen_address
@@ -137,6 +138,7 @@ def start(context: typer.Context, *, folder: FolderOf = None) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
+            env=without_passwords(),
             start_new_session=True,
         )
     assert node.stdout is not None  # noqa: S101  # it was asked for a pipe

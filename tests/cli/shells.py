@@ -42,7 +42,9 @@ class Typing:
         self._seen = b""
         environment = {
             **{name: value for name, value in os.environ.items() if name != "NO_COLOR"},
-            **{"TERM": "dumb", "HOME": str(folder), "ZDOTDIR": str(folder)},
+            "TERM": "dumb",
+            "HOME": str(folder),
+            "ZDOTDIR": str(folder),
         }
         self._child, self._terminal = pty.fork()
         if not self._child:
