@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.json_objects import objects
+
 REPRAM = (sys.executable, "-m", "repram_cli")
 ENVIRONMENT = {
     key: value
@@ -24,8 +26,8 @@ ENVIRONMENT = {
 def repram(
     *arguments: str | Path, stdin: bytes = b"", cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run one command to its end."""
-    return subprocess.run(
+    """Run one command to its end; what it prints with --json is what the schema says."""
+    done = subprocess.run(
         [*REPRAM, *map(str, arguments)],
         input=stdin,
         capture_output=True,
@@ -34,6 +36,9 @@ def repram(
         cwd=cwd,
         env=ENVIRONMENT | environment,
     )
+    if "--json" in arguments:
+        objects(done.stdout)
+    return done
 
 
 class Node:
