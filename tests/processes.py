@@ -41,6 +41,36 @@ def repram(
     return done
 
 
+class Machine:
+    """Somebody's machine: commands that share one folder for state and settings."""
+
+    def __init__(self, folder: Path, *, host: str | None = None) -> None:
+        self.environment = {
+            "XDG_STATE_HOME": str(folder),
+            "XDG_CONFIG_HOME": str(folder),
+            "XDG_RUNTIME_DIR": str(folder),
+        } | ({"REPRAM_HOST": host} if host else {})
+
+    def run(
+        self, *arguments: str | Path, stdin: bytes = b"", **environment: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        return repram(*arguments, stdin=stdin, **self.environment | environment)
+
+    def said(self, *arguments: str | Path, stdin: bytes = b"", **environment: str) -> str:
+        done = self.run(*arguments, stdin=stdin, **environment)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    def start(self, *arguments: str, stdin: int | None = None) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*REPRAM, *arguments],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=ENVIRONMENT | self.environment,
+        )
+
+
 class Node:
     """A node that is up: its address is the line that says so."""
 
