@@ -12,6 +12,7 @@ import pytest
 
 from repram.crypto.links import parse_link
 from repram_cli import progress
+from tests.cli.here import Here
 from tests.cli.shells import Typing
 from tests.json_objects import objects, schema
 from tests.processes import Machine, Node, node
@@ -29,6 +30,16 @@ def machine(tmp_path: Path, storage: Node) -> Machine:
 
 
 @pytest.fixture
+def here(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    storage: Node,
+) -> Here:
+    return Here(tmp_path / "state", monkeypatch, capfd, host=storage.address)
+
+
+@pytest.fixture
 def file(tmp_path: Path) -> Path:
     (tmp_path / "report.pdf").write_bytes(b"content")
     return tmp_path / "report.pdf"
@@ -42,72 +53,70 @@ def test_once_is_once_and_says_so(machine: Machine, file: Path) -> None:
     assert machine.run("download", link, "-o", "-").returncode in (10, 12)
 
 
-def test_links_are_listed_extended_and_revoked(machine: Machine, file: Path) -> None:
-    link = machine.said("upload", file, "-q", "--ttl", "60s").strip()
-    (row,) = machine.said("links", "ls").splitlines()
+def test_links_are_listed_extended_and_revoked(here: Here, file: Path) -> None:
+    link = here.said("upload", file, "-q", "--ttl", "60s").strip()
+    (row,) = here.said("links", "ls").splitlines()
     id_, _, size, name = row.split("\t")
     assert (size, name) == ("7 B", "report.pdf")
-    machine.said("links", "extend", id_, "1h")
-    made, standing = objects(machine.run("links", "info", link, "--json").stdout)
+    here.said("links", "extend", id_, "1h")
+    made, standing = objects(here.said("links", "info", link, "--json").encode())
     assert (made["state"], made["link"], made["downloads"]) == ("live", link, 0)
     assert 3_000 < standing["remaining"] <= 3_600
-    assert machine.run("links", "extend", id_, "90s").returncode == 2
-    machine.said("links", "revoke", id_)
-    assert machine.run("download", link, "-o", "-").returncode == 10
-    done = [line.split("\t")[1] for line in machine.said("links", "history", id_).splitlines()]
+    assert here.run("links", "extend", id_, "90s").returncode == 2
+    here.said("links", "revoke", id_)
+    assert here.run("download", link, "-o", "-").returncode == 10
+    done = [line.split("\t")[1] for line in here.said("links", "history", id_).splitlines()]
     assert done == ["made", "extended", "revoked"]
-    assert machine.run("links", "revoke", id_).returncode == 12
+    assert here.run("links", "revoke", id_).returncode == 12
 
 
 def test_a_dry_run_tells_the_plan_and_what_is_left_out_and_sends_nothing(
-    machine: Machine, tmp_path: Path
+    here: Here, tmp_path: Path
 ) -> None:
     (tmp_path / "folder" / "below").mkdir(parents=True)
     (tmp_path / "folder" / "below" / "file").write_bytes(bytes(1000))
     (tmp_path / "folder" / "out").symlink_to("/etc/passwd")
     os.mkfifo(tmp_path / "folder" / "pipe\x1b")
-    done = machine.run("upload", tmp_path / "folder", "--dry-run", "--json")
-    (plan,) = objects(done.stdout)
+    done = here.run("upload", tmp_path / "folder", "--dry-run", "--json")
+    (plan,) = objects(done.stdout.encode())
     assert (plan["kind"], plan["name"], plan["ttl"]) == ("tree", "folder", 86_400)
     assert plan["size"] > 1000
-    assert sum(line.startswith(b"left out: ") for line in done.stderr.splitlines()) == 2
-    assert b"\x1b" not in done.stderr
-    assert machine.said("links", "ls") == ""
+    assert sum(line.startswith("left out: ") for line in done.stderr.splitlines()) == 2
+    assert "\x1b" not in done.stderr
+    assert here.said("links", "ls") == ""
 
 
-def test_several_files_and_stdin_do_not_mix(machine: Machine, file: Path) -> None:
+def test_several_files_and_stdin_do_not_mix(here: Here, storage: Node, file: Path) -> None:
     for arguments, said in (
         (("-", file), "stdin"),
         ((file, "--once", "--downloads", "2"), "exclude each other"),
         (("repram://x",), "this is a link"),
-        ((file, "--to", machine.environment["REPRAM_HOST"]), "this is a node's address"),
+        ((file, "--to", storage.address), "this is a node's address"),
         ((file, "--host", "repram+id://x"), "person's key"),
         ((file, "--password"), "no terminal"),
     ):
-        done = machine.run("upload", *arguments)
+        done = here.run("upload", *arguments)
         assert done.returncode == 2
-        assert said in done.stderr.decode()
+        assert said in done.stderr
 
 
-def test_what_is_pasted_where_a_verb_belongs_is_named(machine: Machine) -> None:
+def test_what_is_pasted_where_a_verb_belongs_is_named(here: Here, storage: Node) -> None:
     for text, said in (
-        (machine.environment["REPRAM_HOST"], "hosts add"),
+        (storage.address, "hosts add"),
         ("repram+invite://x", "hosts add"),
         ("repram+id://x", "--to"),
         ("repram+space://x", "space join"),
         ("repram://x", "Copy the link again"),
     ):
-        done = machine.run(text)
+        done = here.run(text)
         assert done.returncode == 2
-        assert said in done.stderr.decode().splitlines()[1]
+        assert said in done.stderr.splitlines()[1]
 
 
-def test_a_qr_code_goes_to_the_person_and_the_link_to_the_pipe(
-    machine: Machine, file: Path
-) -> None:
-    done = machine.run("upload", file, "--qr", "-q")
-    assert done.stdout.decode() == f"{parse_link(done.stdout.decode())}\n"
-    assert "▄" in done.stderr.decode()
+def test_a_qr_code_goes_to_the_person_and_the_link_to_the_pipe(here: Here, file: Path) -> None:
+    done = here.run("upload", file, "--qr", "-q")
+    assert done.stdout == f"{parse_link(done.stdout)}\n"
+    assert "▄" in done.stderr
 
 
 def test_without_a_host_or_a_terminal_it_is_plainly_said(tmp_path: Path, file: Path) -> None:
@@ -115,8 +124,11 @@ def test_without_a_host_or_a_terminal_it_is_plainly_said(tmp_path: Path, file: P
     assert (done.returncode, done.stdout) == (2, b"")
     happened, hint = done.stderr.decode().splitlines()
     assert "no host to store on is known" in happened
-    for part in ("`repram storaged start`", "works on this computer and your network while it is on",
-                 "for links that work anywhere run a node on a server, then `repram hosts add …`"):  # fmt: skip
+    for part in (
+        "`repram storaged start`",
+        "works on this computer and your network while it is on",
+        "for links that work anywhere run a node on a server, then `repram hosts add …`",
+    ):
         assert part in hint
 
 
@@ -145,7 +157,7 @@ def test_interrupted_it_says_how_to_go_on(
 def test_each_kind_of_object_stands_in_the_schema_and_no_other_does() -> None:
     sources = "".join(each.read_text() for each in Path(progress.__file__).parent.glob("*.py"))
     printed = {*re.findall(r'output\.event\(\s*"(\w+)"', sources), *progress.KINDS.values()}
-    assert printed | {"put", "removed", "expired"} == schema()["$defs"].keys()
+    assert printed | {"error", "put", "removed", "expired"} == schema()["$defs"].keys()
     assert schema()["properties"]["type"]["enum"] == [*schema()["$defs"]]
 
 
