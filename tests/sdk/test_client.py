@@ -20,7 +20,7 @@ from repram.ids import HostPort, NodeAddress
 from repram.proto.endpoint import Session
 from repram.proto.messages import STORAGE, Done, End, Found, Get, Held, Lease, Put
 from repram.proto.rpc import Answer, Incoming, Server
-from repram.sdk import Client, Moved
+from repram.sdk import Client, Moved, Received
 from repram.storaged import clock
 from repram.storaged.access.open_gate import OpenGate
 from repram.storaged.holdings.book import Book
@@ -115,8 +115,9 @@ def test_a_file_comes_back(run: Run[None], tmp_path: Path, size: int) -> None:
     async def main() -> None:
         async with lying() as (_, address), Client(address) as client:
             link = await client.upload(source, ttl="60s")
-            path = await client.download(str(link), tmp_path / "out")
-            assert path == tmp_path / "out" / "report.pdf"
+            received = await client.download(str(link), tmp_path / "out")
+            path = tmp_path / "out" / "report.pdf"
+            assert received == Received((path,), size, ())
             assert path.read_bytes() == CONTENT[:size]
             assert path.stat().st_mtime_ns == 10**18
             assert path.stat().st_mode & 0o777 == 0o640
@@ -169,7 +170,7 @@ def test_the_same_file_is_never_stored_alike(run: Run[None]) -> None:
         (withheld, NotFound),
     ],
 )
-@pytest.mark.parametrize("place", [0, 2, -1], ids=["first chunk", "a chunk", "manifest"])
+@pytest.mark.parametrize("place", [0, 2, -1], ids=["first chunk", "a chunk", "head"])
 def test_a_lying_node_gets_no_wrong_byte_into_the_output(
     run: Run[None], tmp_path: Path, tamper: Tamper, error: type[RepramError], place: int
 ) -> None:
