@@ -35,6 +35,7 @@ def repram(
         check=False,
         cwd=cwd,
         env=ENVIRONMENT | environment,
+        start_new_session=True,  # there is no terminal to ask at, wherever the tests are run
     )
     if "--json" in arguments:
         objects(done.stdout)
@@ -54,7 +55,7 @@ class Machine:
     def run(
         self, *arguments: str | Path, stdin: bytes = b"", **environment: str
     ) -> subprocess.CompletedProcess[bytes]:
-        return repram(*arguments, stdin=stdin, **self.environment | environment)
+        return repram(*arguments, stdin=stdin, cwd=None, **self.environment | environment)
 
     def said(self, *arguments: str | Path, stdin: bytes = b"", **environment: str) -> str:
         done = self.run(*arguments, stdin=stdin, **environment)

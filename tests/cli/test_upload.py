@@ -93,7 +93,6 @@ def test_several_files_and_stdin_do_not_mix(here: Here, storage: Node, file: Pat
         (("repram://x",), "this is a link"),
         ((file, "--to", storage.address), "this is a node's address"),
         ((file, "--host", "repram+id://x"), "person's key"),
-        ((file, "--password"), "no terminal"),
     ):
         done = here.run("upload", *arguments)
         assert done.returncode == 2
@@ -176,3 +175,20 @@ def test_at_a_terminal_a_first_host_is_offered(tmp_path: Path, file: Path, answe
             assert ("here" in machine.said("hosts", "ls")) == (answer == "y")
         finally:
             machine.run("storaged", "stop")
+
+
+def test_folders_come_back_whole_and_what_does_not_travel_is_told(
+    here: Here, tmp_path: Path
+) -> None:
+    (tmp_path / "folder" / "-below").mkdir(parents=True)
+    (tmp_path / "folder" / "-below" / "a\nb").write_text("content")
+    (tmp_path / "folder" / "out").symlink_to("/etc/passwd")
+    (tmp_path / "beside").write_text("beside")
+    (tmp_path / "target").mkdir()
+    sent = here.run("upload", tmp_path / "folder", tmp_path / "beside")
+    assert sent.stderr.startswith("left out: ")
+    done = here.run("download", sent.stdout.strip(), "-o", tmp_path / "target")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "target" / "folder" / "-below" / "a\nb").read_text() == "content"
+    assert (tmp_path / "target" / "beside").read_text() == "beside"
+    assert not (tmp_path / "target" / "folder" / "out").is_symlink()

@@ -36,7 +36,7 @@ LEAVES = [verb for verb in ROOT.walk() if not verb.verbs]
 def table() -> set[tuple[str, ...]]:
     """Every verb of it by its words."""
     first, *groups = TABLE.strip().splitlines()
-    found = {(name,) for name in first.split()}
+    found: set[tuple[str, ...]] = {(name,) for name in first.split()}
     for line in groups:
         group, _, names = line.partition(":")
         found |= {(*group.split(), name) for name in names.split()}
