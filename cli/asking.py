@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -47,10 +48,7 @@ def asked_password(
     if given is not None:
         return given
     if not _has_terminal():
-        raise UsageError(
-            f"no {what} was given, and there is no terminal to ask at",
-            hint=f"Give it with --password-file or --password-command, or in ${variable}.",
-        )
+        raise _no_terminal(what, variable)
     for _ in range(_TRIES):
         password = _checked(_prompted(what))
         if not twice or _checked(_prompted(f"{what} again")) == password:
@@ -77,6 +75,30 @@ def given_password(
         return _checked(_only_line(_printed_by(command, what), what, "the command's output"))
     value = os.environ.get(variable)
     return None if value is None else _checked(value)
+
+
+async def typed(what: str) -> str:
+    """A password from the terminal while a session waits; Ctrl-C ends it, and echo is as before."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        raise _no_terminal(what, PASSWORD_VARIABLE) from None
+    import asyncio
+
+    before = termios.tcgetattr(terminal)
+    hidden = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    try:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, hidden)
+        os.write(terminal, f"{what} (not shown): ".encode())
+        loop.add_reader(terminal, ready.set)
+        await ready.wait()
+        return _checked(_only_line(os.read(terminal, _LONGEST), what, "what was typed"))
+    finally:
+        loop.remove_reader(terminal)
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+        os.write(terminal, b"\n")
+        os.close(terminal)
 
 
 def without_passwords() -> dict[str, str]:
@@ -124,6 +146,13 @@ def _prompted(what: str) -> str:
     except KeyboardInterrupt:
         output.say("")  # the prompt's line ends here
         raise Cancelled("interrupted") from None
+
+
+def _no_terminal(what: str, variable: str) -> UsageError:
+    return UsageError(
+        f"no {what} was given, and there is no terminal to ask at",
+        hint=f"Give it with --password-file or --password-command, or in ${variable}.",
+    )
 
 
 def _has_terminal() -> bool:

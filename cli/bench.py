@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +24,9 @@ app = typer.Typer(help="Measure the transport between two machines.", no_args_is
 
 SuiteName = Literal["auto", "xchacha20", "aegis256"]
 LoopName = Literal["uvloop", "asyncio"]
-Loop = Annotated[LoopName, typer.Option(help="The event loop of this side.")]
+Loop = Annotated[
+    LoopName, typer.Option(metavar="uvloop|asyncio", help="The event loop of this side.")
+]
 DEFAULT_BYTES = "1GiB"
 DEFAULT_SECONDS = 10.0
 
@@ -44,6 +45,7 @@ def serve(
 
 
 async def _serve(host: str, port: int, *, json: bool) -> None:
+    import asyncio
     import os
 
     from repram.proto import measure
@@ -75,19 +77,26 @@ def run(
         str | None, typer.Option(metavar="TIME", help="Or for how long, such as 10 or 1m.")
     ] = None,
     direction: Annotated[
-        Literal["up", "down", "both"], typer.Option(help="Which way, seen from here.")
+        Literal["up", "down", "both"],
+        typer.Option(metavar="up|down|both", help="Which way, seen from here."),
     ] = "up",
-    streams: Annotated[int, typer.Option(min=1, max=256, help="Streams at once.")] = 1,
-    suite: Annotated[SuiteName, typer.Option(help="How packets are sealed.")] = "auto",
+    streams: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Streams at once.")] = 1,
+    suite: Annotated[
+        SuiteName, typer.Option(metavar="auto|xchacha20|aegis256", help="How packets are sealed.")
+    ] = "auto",
     controller: Annotated[
-        Literal["bbr", "cubic"], typer.Option("--cc", help="How the window is controlled.")
+        Literal["bbr", "cubic"],
+        typer.Option("--cc", metavar="bbr|cubic", help="How the window is controlled."),
     ] = "bbr",
     rpc: Annotated[bool, typer.Option("--rpc", help="Measure calls instead of bytes.")] = False,
     call_size: Annotated[
-        int, typer.Option("--size", min=0, max=1 << 15, help="With --rpc: bytes a call.")
+        int,
+        typer.Option(
+            "--size", metavar="BYTES", min=0, max=1 << 15, help="With --rpc: bytes a call."
+        ),
     ] = 64,
     concurrency: Annotated[
-        int, typer.Option(min=1, max=1000, help="With --rpc: calls at a time.")
+        int, typer.Option(metavar="N", min=1, max=1000, help="With --rpc: calls at a time.")
     ] = 64,
     loop: Loop = "uvloop",
     json: Json = False,

@@ -26,7 +26,7 @@ def doctor(
     ] = f"0.0.0.0:{DEFAULT_PORT}",
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where it is to keep its data; else the state folder."),
+        typer.Option(metavar="FOLDER", help="Where it is to keep its data; else the state folder."),
     ] = None,
     host: Annotated[
         str | None,

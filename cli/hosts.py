@@ -96,7 +96,7 @@ def try_out(
 
 
 async def _about(host: Host, within: float) -> About:
-    from repram.sdk import Client  # as in transfer.py
+    from repram.sdk import Client  # as in upload.py
 
     async with Client(host, timeout=within) as client:
         return await client.about()

@@ -172,7 +172,7 @@ def _tell(event: Event, *, json: bool) -> None:
 
 @asynccontextmanager
 async def _values(at: options.Values) -> AsyncIterator[Values]:
-    from repram.sdk import Client  # as in transfer.py
+    from repram.sdk import Client  # as in upload.py
     from repram.sdk.spaces import Spaces
 
     async with Client(at.host, timeout=parse_duration(at.timeout) / 1_000) as client:

@@ -10,17 +10,24 @@ import typer
 from typer.core import TyperGroup
 
 import repram
-from repram.errors import RepramError, UsageError
-from repram.ids import INVITE_SCHEME, LINK_SCHEME, NODE_SCHEME, PERSON_SCHEME, SPACE_SCHEME
-from repram_cli import account, bench, config, doctor, hosts, kv, output, space, storaged, transfer
+from repram.errors import RepramError
+from repram_cli import (
+    account,
+    bench,
+    completion,
+    config,
+    doctor,
+    download,
+    hosts,
+    kv,
+    links,
+    output,
+    pasted,
+    space,
+    storaged,
+    upload,
+)
 from repram_cli.settings import PROFILE
-
-_PASTED = {
-    NODE_SCHEME: ("a node's address", "`repram hosts add ADDRESS` makes it known"),
-    INVITE_SCHEME: ("an invite to a node", "`repram hosts add` asks for it; it is a secret"),
-    PERSON_SCHEME: ("a person's key", "`repram upload --to` takes it"),
-    SPACE_SCHEME: ("a space", "`repram space join NAME` asks for it; it is a secret"),
-}
 
 
 class Verbs(TyperGroup):
@@ -28,11 +35,9 @@ class Verbs(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401  # click's types
         """Which verb is meant, its name, and its arguments."""
-        if args[0].startswith((LINK_SCHEME, "https://")):
+        if pasted.is_link(args[0]):
             args = ["download", *args]
-        for scheme, (what, then) in _PASTED.items():
-            if args[0].startswith(scheme):
-                raise UsageError(f"this is {what}, and a verb or a link belongs here", hint=then)
+        pasted.refuse(args[0], "a verb or a link")
         return super().resolve_command(ctx, args)
 
 
@@ -45,8 +50,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("upload")(transfer.upload)
-app.command("download")(transfer.download)
+app.command("upload")(upload.upload)
+app.command("download")(download.download)
+app.add_typer(links.app, name="links")
 app.command("put")(kv.put)
 app.command("get")(kv.get)
 app.add_typer(kv.app, name="kv")
@@ -58,6 +64,7 @@ app.add_typer(storaged.app, name="storaged")
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
+app.command("completion")(completion.completion)
 
 
 def _version(wanted: bool) -> None:  # typer calls it with one positional value

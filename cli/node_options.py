@@ -47,9 +47,12 @@ class Choices:
         bool | None, typer.Option("--public", help="Let anyone who knows the address store here.")
     ] = None
     rate: Annotated[
-        int | None, typer.Option(min=0, help="Requests a second, by invite or address; 0: any.")
+        int | None,
+        typer.Option(metavar="N", min=0, help="Requests a second, by invite or address; 0: any."),
     ] = None
-    burst: Annotated[int | None, typer.Option(min=0, help="So many of them at once.")] = None
+    burst: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="So many of them at once.")
+    ] = None
     public_quota: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="What all without an invite may hold together."),

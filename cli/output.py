@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import io
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final
 
 import msgspec
 
 from repram.content.names import shown as shown_name
 from repram.errors import RepramError
-
-if TYPE_CHECKING:
-    from repram.sdk import Progress
-
-Report: TypeAlias = "Callable[[Progress], None]"
 
 _errors_as_json: Final = ContextVar("errors as json", default=False)
 
@@ -94,38 +86,3 @@ def stdout() -> io.FileIO:
     """Standard output without a buffer."""
     sys.stdout.flush()
     return io.FileIO(sys.stdout.fileno(), "w", closefd=False)
-
-
-@contextmanager
-def event_each_second(_title: str, *, quiet: bool) -> Iterator[Report]:
-    """Progress as JSON objects."""
-    last = time.monotonic()
-
-    def show(progress: Progress) -> None:
-        nonlocal last
-        if not quiet and time.monotonic() - last >= 1:
-            last = time.monotonic()
-            event("progress", done=progress.done, total=progress.total)
-
-    yield show
-
-
-@contextmanager
-def bar(title: str, *, quiet: bool) -> Iterator[Report]:
-    """A bar with rate and time left, on a terminal alone."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _progress: None
-        return
-    from rich import progress as rich  # only a terminal pays for its import
-    from rich.console import Console
-
-    columns = (
-        rich.TextColumn("{task.description}", markup=False),
-        rich.BarColumn(),
-        rich.DownloadColumn(binary_units=True),
-        rich.TransferSpeedColumn(),
-        rich.TimeRemainingColumn(),
-    )
-    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as shown_bar:
-        task = shown_bar.add_task(title, total=None)
-        yield lambda now: shown_bar.update(task, completed=now.done, total=now.total)

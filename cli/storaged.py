@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import select
 import shlex
@@ -22,6 +21,7 @@ import typer
 from repram.errors import DeadAddress, RepramError, UsageError
 from repram.ids import format_duration, format_size, parse_duration, parse_size
 from repram_cli import logs, output
+from repram_cli.asking import without_passwords
 from repram_cli.node_options import Choices
 from repram_cli.options import Json, grouped
 from repram_cli.running import listen_address
@@ -89,7 +89,9 @@ def run(
         Path | None,
         typer.Option(metavar="FILE", help="Keep the node's key here, so that its address stays."),
     ] = None,
-    log: Annotated[logs.Style, typer.Option(help="How lines are logged.")] = "text",
+    log: Annotated[
+        logs.Style, typer.Option(metavar="text|json", help="How lines are logged.")
+    ] = "text",
 ) -> None:
     """Run a node until it is told to stop: in memory, unless told otherwise."""
     from repram.storaged.folder import changed
@@ -103,6 +105,8 @@ def run(
 
 
 async def _run(at: Folder, setup: Setup, listen: tuple[str, int], identity: Path) -> None:
+    import asyncio
+
     from repram.storaged.identity import load_or_create
     from repram.storaged.node import Node
 
@@ -135,6 +139,7 @@ def start(context: typer.Context, *, folder: FolderOf = None) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
+            env=without_passwords(),
             start_new_session=True,
         )
     assert node.stdout is not None  # noqa: S101  # it was asked for a pipe
@@ -225,7 +230,9 @@ def address(*, folder: FolderOf = None) -> None:
 def invite(
     *,
     folder: FolderOf = None,
-    name: Annotated[str, typer.Option(help="Whom it is for, to find it again.")] = "",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Whom it is for, to find it again.")
+    ] = "",
     write_only: Annotated[
         bool, typer.Option("--write-only", help="To store, not to read.")
     ] = False,
@@ -270,7 +277,7 @@ def deny_add(
     id_: IdOf,
     *,
     owner: IsOwner = False,
-    reason: Annotated[str, typer.Option(help="For yourself.")] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="For yourself.")] = "",
     folder: FolderOf = None,
 ) -> None:
     """Neither take nor serve it from now on."""

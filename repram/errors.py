@@ -153,6 +153,12 @@ class Conflict(RepramError):
     hint = "Read the current version, then try again."
 
 
+class Changed(Conflict):
+    """It was changed while it was being read."""
+
+    hint = "Start the upload again, once nothing writes to it any more."
+
+
 class QuorumNotReached(RepramError):
     """Too few nodes confirmed."""
 

@@ -10,9 +10,12 @@ from typing import Final
 from blake3 import blake3
 
 LINK_CHECKSUM: Final = "repram v1 link checksum"
-LINK_MANIFEST_KEY: Final = "repram v1 link manifest key"
+LINK_HEAD_KEY: Final = "repram v1 link head key"
 SEALED_CHUNK: Final = b"repram v1 sealed chunk"
-SEALED_MANIFEST: Final = b"repram v1 sealed manifest"
+SEALED_HEAD: Final = b"repram v1 sealed head"
+HEAD: Final = b"repram v1 head"
+PASSWORD_LOCK: Final = b"repram v1 password lock"
+PEOPLE_LOCK: Final = b"repram v1 people lock"
 TREE_NODE: Final = "repram v1 tree node"
 LEASE_LEAF: Final = "repram v1 lease leaf"
 LEASE: Final = b"repram v1 lease"
