@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
-from repram.errors import RepramError, UsageError
+from repram.errors import Cancelled, RepramError, UsageError
 from repram_cli import output, settings
 from repram_cli.asking import without_passwords
 
@@ -32,7 +32,10 @@ def hosts_or_offer(wanted: list[str], *, offer: bool = True) -> tuple[Host, ...]
         return tuple(known.chosen(text, os.environ) for text in wanted)
     usual = settings.text_or_none("host")()
     if usual is None and not known.all():
-        return (_offered(),) if offer else ()
+        try:
+            return (_offered(),) if offer else ()
+        except KeyboardInterrupt:
+            raise Cancelled("interrupted") from None
     return (known.chosen(usual, os.environ),)
 
 
