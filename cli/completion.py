@@ -25,17 +25,21 @@ def completion(
     ] = False,
 ) -> None:
     """Print what makes the shell complete verbs, options and files."""
-    script = _WRITERS[shell](whole())
     if not install:
-        output.data(script.removesuffix("\n"))
+        output.data(script(shell).removesuffix("\n"))
         return
     target, then = _place(shell)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(script)
+        target.write_text(script(shell))
     except OSError as error:
         raise RepramError(f"cannot write {output.shown(target)}: {error.strerror}") from error
     output.say(f"written to {output.shown(target)}; {then}")
+
+
+def script(shell: Shell) -> str:
+    """What the shell is to read."""
+    return _WRITERS[shell](whole())
 
 
 def _place(shell: Shell) -> tuple[Path, str]:

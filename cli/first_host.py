@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
-from repram.errors import RepramError, UsageError
+from repram.errors import Cancelled, RepramError, UsageError
 from repram_cli import output, settings
 from repram_cli.asking import without_passwords
 
@@ -23,8 +23,8 @@ _REPRAM: Final = (sys.executable, "-m", "repram_cli")
 _NAME: Final = "here"
 
 
-def hosts_or_offer(wanted: list[str]) -> tuple[Host, ...]:
-    """The hosts to store on; who has none is offered to start one."""
+def hosts_or_offer(wanted: list[str], *, offer: bool = True) -> tuple[Host, ...]:
+    """The hosts to store on; who has none is offered to start one, or else gets none."""
     from repram.sdk.hosts import Hosts
 
     known = Hosts()
@@ -32,7 +32,10 @@ def hosts_or_offer(wanted: list[str]) -> tuple[Host, ...]:
         return tuple(known.chosen(text, os.environ) for text in wanted)
     usual = settings.text_or_none("host")()
     if usual is None and not known.all():
-        return (_offered(),)
+        try:
+            return (_offered(),) if offer else ()
+        except KeyboardInterrupt:
+            raise Cancelled("interrupted") from None
     return (known.chosen(usual, os.environ),)
 
 
@@ -57,6 +60,7 @@ def _started() -> Host:
     """A node that is closed to all but us, with an invite that is kept with its address."""
     from repram.sdk.hosts import Host, Hosts
 
+    output.say("starting it …")
     if _run("storaged", "address").returncode != 0:  # else it runs already, and nobody told us
         _said("storaged", "start")
     invite = _said("storaged", "invite", "--name", "this computer")

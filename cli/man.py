@@ -28,6 +28,13 @@ EXIT_CODES = (
     (16, "Too few nodes confirmed."),
     (130, "Interrupted."),
 )
+_VARIABLES = (
+    ("REPRAM_PROFILE", "As --profile."),
+    ("REPRAM_PASSWORD", "The password of the link, or of the account, that a verb asks for."),
+    ("REPRAM_NEW_PASSWORD", "The password that `repram account passwd` and `recover` set."),
+    ("REPRAM_STORAGED", "The folder of the node that `repram storaged` is about."),
+    ("NO_COLOR", "Where it is set, nothing is coloured."),
+)
 _FILES = (
     ("$XDG_CONFIG_HOME/repram/config.toml", "Settings; `repram config defaults` prints one."),
     (
@@ -56,7 +63,8 @@ def page(root: Verb) -> str:
         if not verb.verbs:
             lines += _verb(verb)
     lines.append(".SH ENVIRONMENT")
-    lines += _item("REPRAM_PROFILE", "As --profile.")
+    for variable, meaning in _VARIABLES:
+        lines += _item(variable, meaning)
     for setting in SETTINGS:
         lines += _item(setting.variable, f"{setting.meaning}; before the setting {setting.name}.")
     lines.append(".SH FILES")

@@ -96,7 +96,7 @@ def upload(
     """Seal files, store them on a node, and print the link that opens them."""
     what = _what(paths)
     offer = _offer(terms)
-    hosts = hosts_or_offer(terms.host or [])
+    hosts = hosts_or_offer(terms.host or [], offer=not dry_run)
     if dry_run:
         _tell_plan(what, name or _stdin_name(paths), hosts, parse_duration(terms.ttl), json=json)
         return

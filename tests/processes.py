@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +21,10 @@ ENVIRONMENT = {
     for key, value in os.environ.items()
     if not key.startswith("REPRAM_") or key == "REPRAM_SUITE"  # the whole suite runs under either
 } | {
-    "XDG_STATE_HOME": "/proc/none",
-    "XDG_CONFIG_HOME": "/proc/none",
-}  # nobody's hosts, spaces and settings; a test that needs some gives a folder
+    "XDG_STATE_HOME": (_nobody := tempfile.mkdtemp(prefix="repram-tests-")),
+    "XDG_CONFIG_HOME": _nobody,
+}  # nobody's hosts, spaces and settings; a test that makes some gives a folder of its own
+atexit.register(shutil.rmtree, _nobody, ignore_errors=True)
 
 
 def repram(

@@ -13,7 +13,7 @@ from repram.ids import NodeAddress
 from repram.proto.connection import Secret, Settings
 from repram.proto.endpoint import Endpoint, Session
 
-KEEP_ALIVE: Final = 10.0  # seconds; whoever watches may hear nothing for hours
+LOST_AFTER: Final = 3  # timeouts without a sign of life; one is asked for after each
 
 
 @dataclass(slots=True, eq=False)
@@ -25,10 +25,13 @@ class _Attempt:
 
 
 class Sessions:
-    """One with each node and secret, over one socket for each kind of address."""
+    """One with each node and secret, over one socket for each kind of address. A node has so many seconds
+    to answer a first call, and is lost when it has said nothing for some times that long."""
 
     def __init__(self, timeout: float) -> None:
-        self._settings = Settings(handshake_timeout=timeout, keep_alive=KEEP_ALIVE)
+        self._settings = Settings(
+            handshake_timeout=timeout, idle_timeout=LOST_AFTER * timeout, keep_alive=timeout
+        )
         self._open = contextlib.AsyncExitStack()
         self._endpoints: dict[bool, Endpoint] = {}
         self._sessions: dict[tuple[NodeAddress, Secret | None], Session] = {}

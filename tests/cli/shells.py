@@ -17,7 +17,7 @@ import pytest
 
 from tests.processes import REPRAM, Machine
 
-PATIENCE = 30
+PATIENCE = 120  # seconds: several commands of a busy machine
 
 START = {
     "bash": (("bash", "--norc", "--noprofile", "-i"), "PS1='ready> '; bind 'set bell-style none'"),

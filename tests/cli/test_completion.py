@@ -10,10 +10,11 @@ import pytest
 
 from repram.crypto.links import Link
 from repram.ids import HostPort, ItemId, NodeAddress
+from repram_cli.completion import Shell, script
+from tests.cli.here import Here
 from tests.cli.shells import Typing, present
-from tests.processes import repram
 
-SHELLS = ("bash", "zsh", "fish")
+SHELLS: tuple[Shell, ...] = ("bash", "zsh", "fish")
 LINKS = [
     str(Link(NodeAddress(bytes(range(32)), at), ItemId(bytes(range(1, 33))), bytes(range(2, 34))))
     for at in (HostPort("192.0.2.7", 7433), HostPort("2001:db8::1", 7433), HostPort("a.example"))
@@ -25,9 +26,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the three of them."""
     folder = tmp_path_factory.mktemp("scripts")
     for shell in SHELLS:
-        done = repram("completion", shell)
-        assert done.returncode == 0, done.stderr
-        (folder / shell).write_bytes(done.stdout)
+        (folder / shell).write_text(script(shell))
     return folder
 
 
@@ -92,17 +91,16 @@ def test_a_link_passes_unquoted_at_the_prompt(shell: str, tmp_path: Path) -> Non
             assert typing.run(f"repram {link}") == f"<{link}>"
 
 
-def test_it_is_installed_where_the_shells_look(scripts: Path, tmp_path: Path) -> None:
+def test_it_is_printed_or_installed_where_the_shells_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    here = Here(tmp_path, monkeypatch, capfd)
     for shell, where in (
         ("bash", "data/bash-completion/completions/repram"),
         ("zsh", "data/zsh/site-functions/_repram"),
-        ("fish", "config/fish/completions/repram.fish"),
+        ("fish", "fish/completions/repram.fish"),
     ):
-        done = repram(
-            *("completion", shell, "--install"),
-            XDG_DATA_HOME=str(tmp_path / "data"),
-            XDG_CONFIG_HOME=str(tmp_path / "config"),
-        )
-        assert (done.returncode, done.stdout) == (0, b"")
-        assert re.search(rb"written to .*repram", done.stderr)
-        assert (tmp_path / where).read_bytes() == (scripts / shell).read_bytes()
+        done = here.run("completion", shell, "--install", XDG_DATA_HOME=str(tmp_path / "data"))
+        assert (done.returncode, done.stdout) == (0, "")
+        assert re.search(r"written to .*repram", done.stderr)
+        assert (tmp_path / where).read_text() == here.said("completion", shell)
