@@ -1,4 +1,4 @@
-"""Writes content.json again, always alike: `python -m tests.vectors.make`.
+"""Writes content.json and accounts.json again, always alike: `python -m tests.vectors.make`.
 
 A third hand beside repram and tests/content/reader.py: written out from docs/keys.md, but for the
 two-key text.
@@ -19,6 +19,7 @@ from argon2.low_level import Type, hash_secret_raw
 from blake3 import blake3
 
 from tests.salamander import two_keys
+from tests.vectors import accounts
 
 FILE = Path(__file__).with_name("content.json")
 SECRET, SEED, END = (blake3(word).digest() for word in (b"link", b"person", b"end"))
@@ -280,6 +281,7 @@ def main() -> None:
         "trees": trees(),
     }
     FILE.write_text(json.dumps(vectors, indent=1) + "\n")
+    accounts.write()
 
 
 if __name__ == "__main__":
