@@ -1,6 +1,6 @@
 """Transfers whose client or whose disk node is killed at random moments; each has to end all the same.
 
-    python -m tests.sdk.interrupted --rounds 20
+python -m tests.sdk.interrupted --rounds 20
 """
 
 from __future__ import annotations

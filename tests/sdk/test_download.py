@@ -221,7 +221,9 @@ def test_a_limit_holds_however_many_come_at_once(run: Run[None]) -> None:
             link = await sender.upload(io.BytesIO(CONTENT), downloads=2)
 
             async def one(number: int) -> bool:
-                async with Client(patience=0, state=Path(os.environ["XDG_STATE_HOME"], str(number))) as client:
+                async with Client(
+                    patience=0, state=Path(os.environ["XDG_STATE_HOME"], str(number))
+                ) as client:
                     try:
                         return await received(client, link) == CONTENT
                     except (NotFound, Busy):
