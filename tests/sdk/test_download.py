@@ -26,7 +26,8 @@ from repram.errors import (
 )
 from repram.proto.endpoint import Session
 from repram.proto.messages import Get
-from repram.sdk import Began, Client, Finished, Trouble
+from repram.sdk import Began, Client, Finished, LeftOut, Received, Transfer, Trouble
+from repram.sdk.opening import Unbox
 from tests.conftest import Run
 from tests.sdk.storing import Storing, storing
 
@@ -59,6 +60,16 @@ async def received(client: Client, link: object) -> bytes:
     return sink.getvalue()
 
 
+def listing(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def left_in(folder: Path) -> Path:
+    """What an earlier attempt has left there."""
+    (part,) = folder.iterdir()
+    return part / "content"
+
+
 def test_an_interrupted_download_goes_on_where_it_was(run: Run[None], tmp_path: Path) -> None:
     async def main() -> None:
         async with storing() as (node, address), Client(address) as client:
@@ -67,8 +78,7 @@ def test_an_interrupted_download_goes_on_where_it_was(run: Run[None], tmp_path: 
             async with Client(patience=0) as other:
                 with pytest.raises(Unreachable):
                     await other.download(link, tmp_path)
-            (part,) = tmp_path.iterdir()
-            there = (part / "content").stat().st_size
+            there = left_in(tmp_path).stat().st_size
             assert 0 < there < len(CONTENT)
             node.gets.clear()
             download = client.download(link, tmp_path)
@@ -76,7 +86,7 @@ def test_an_interrupted_download_goes_on_where_it_was(run: Run[None], tmp_path: 
             assert events[0] == Began(len(CONTENT), there)
             assert events[-1] == Finished(len(CONTENT))
             assert (tmp_path / "file").read_bytes() == CONTENT
-            assert os.listdir(tmp_path) == ["file"]
+            assert listing(tmp_path) == ["file"]
             assert len(node.gets) <= 1 + 21 - there // CHUNK_SIZE + 1
 
     run(main())
@@ -90,8 +100,7 @@ def test_what_was_changed_in_what_is_left_is_fetched_again(run: Run[None], tmp_p
             async with Client(patience=0) as other:
                 with pytest.raises(Unreachable):
                     await other.download(link, tmp_path)
-            (part,) = tmp_path.iterdir()
-            with (part / "content").open("r+b") as file:
+            with left_in(tmp_path).open("r+b") as file:
                 file.seek(CHUNK_SIZE + 5)
                 file.write(b"??")
             await client.download(link, tmp_path)
@@ -107,7 +116,7 @@ def test_who_does_not_want_to_resume_leaves_nothing(run: Run[None], tmp_path: Pa
             breaking(node, 19)
             with pytest.raises(Unreachable):
                 await client.download(link, tmp_path, resume=False)
-            assert os.listdir(tmp_path) == []
+            assert listing(tmp_path) == []
 
     run(main())
 
@@ -125,14 +134,14 @@ def test_a_tree_goes_there_and_comes_back(run: Run[None], tmp_path: Path) -> Non
     async def main() -> None:
         async with storing() as (_, address), Client(address) as client:
             upload = client.upload([tree, alone])
-            left_out = [event.path async for event in upload if hasattr(event, "why")]
+            left_out = [event.path async for event in upload if isinstance(event, LeftOut)]
             assert left_out == ["tree/out"]
             done = await client.download(await upload, tmp_path / "back")
             assert {path.name for path in done.paths} == {"tree", "alone.txt"}
             back = tmp_path / "back" / "tree"
             assert (back / "deep" / "data").read_bytes() == CONTENT
             assert (back / "deep" / "er" / "-x\n").read_text() == "odd"
-            assert os.readlink(back / "link") == "deep/data"
+            assert (back / "link").readlink() == Path("deep/data")
             with pytest.raises(UsageError, match="not one stream"):
                 await client.download_into(await upload, io.BytesIO())
 
@@ -193,7 +202,7 @@ def test_what_is_sealed_to_people_opens_for_them_alone(run: Run[None]) -> None:
         seeds = [bytes([number]) * 32 for number in range(3)]
         to = [Person(public_key(seed)) for seed in seeds[:2]]
 
-        def unbox(seed: bytes):  # type: ignore[no-untyped-def]
+        def unbox(seed: bytes) -> Unbox:
             async def opened(box: bytes) -> bytes | None:
                 try:
                     return people.unbox(seed, box)
@@ -282,7 +291,7 @@ def test_a_claim_that_comes_to_nothing_is_given_back(run: Run[None], tmp_path: P
     run(main())
 
 
-async def _awaited(transfer):  # type: ignore[no-untyped-def]
+async def _awaited(transfer: Transfer[Received]) -> Received:
     return await transfer
 
 

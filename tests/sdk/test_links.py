@@ -43,7 +43,7 @@ def test_a_revoked_link_is_gone_from_every_host_and_so_are_its_keys_from_here(
     run: Run[None], tmp_path: Path
 ) -> None:
     async def main() -> None:
-        async with storing() as (one, first), storing() as (other, second):
+        async with storing() as (one, first), storing() as (other, second):  # noqa: SIM117
             async with Client(hosts=(first, second), state=tmp_path) as client:
                 link = await client.upload(io.BytesIO(CONTENT), name="file")
                 (path,) = (tmp_path / "links").iterdir()
@@ -67,7 +67,7 @@ def test_a_revoked_link_is_gone_from_every_host_and_so_are_its_keys_from_here(
 def test_a_link_that_could_not_be_revoked_everywhere_can_be_revoked_again(run: Run[None]) -> None:
     async def main() -> None:
         async with Client(timeout=0.3, patience=0) as client:
-            async with storing() as (_, first), storing() as (other, second):
+            async with storing() as (_, first), storing() as (_, second):  # noqa: SIM117
                 async with Client(hosts=(first, second)) as sender:
                     link = await sender.upload(io.BytesIO(b"x"))
             with pytest.raises(Unreachable, match="could not be told to forget it"):

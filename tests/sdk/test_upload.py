@@ -103,7 +103,7 @@ def test_a_source_that_has_changed_is_uploaded_anew_and_the_old_is_ended(
                     await client.upload(source)
             old = {put.id for put in node.puts}
             changed = CONTENT[:CHUNK_SIZE] + b"x" + CONTENT[CHUNK_SIZE + 1 :]
-            source.write_bytes(changed)
+            source.write_bytes(changed)  # noqa: ASYNC240
             async with Client(address) as client:
                 assert await received(client, await client.upload(source)) == changed
             held = {bytes(entry.key[1:]) for entry in node.book.entries()}
@@ -165,7 +165,7 @@ def test_each_of_several_hosts_gets_a_copy_and_each_copy_serves(
 
 def test_a_host_that_dies_is_done_without(run: Run[None], source: Path) -> None:
     async def main() -> None:
-        async with storing() as (dying, first), storing() as (other, second):
+        async with storing() as (dying, first), storing() as (_, second):
 
             async def full(put: Put, session: Session) -> None:
                 if len(dying.puts) >= 5:
