@@ -18,7 +18,8 @@ from repram.crypto.passwords import cheap_for_tests
 from repram.crypto.people import Person
 from repram.crypto.recovery import RecoveryKey
 from repram.sdk.account import Account
-from tests.processes import ENVIRONMENT
+from tests.json_objects import objects
+from tests.processes import ENVIRONMENT, node
 from tests.terminals import Terminal, terminal
 
 CHEAP = (sys.executable, "-m", "tests.cheap")
@@ -58,6 +59,8 @@ class Place:
     def said(self, *arguments: str | Path, stdin: str = "", **environment: str) -> str:
         done = self.repram(*arguments, stdin=stdin, **environment)
         assert done.returncode == 0, done.stderr
+        if "--json" in arguments:
+            objects(done.stdout.encode())
         return done.stdout
 
     def file(self, text: str) -> Path:
@@ -73,8 +76,9 @@ def cheap() -> Iterator[None]:
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     made = Place(Path(tempfile.mkdtemp(prefix="repram-")))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(made.folder))
     yield made
     if made.account.exists():
         made.account.agent().lock()
@@ -180,6 +184,19 @@ def test_without_an_account_it_says_how_to_make_one(place: Place) -> None:
     done = place.repram("id")
     assert (done.returncode, done.stdout) == (10, "")
     assert "repram account create" in done.stderr
+
+
+def test_what_is_sealed_to_me_opens_for_me_alone(place: Place, words: str) -> None:
+    me, file = str(place.account.person()), place.file("for one person alone")
+    other = {"XDG_STATE_HOME": str(place.folder / "other")}
+    with node() as storage:
+        link = place.said("upload", file, "--to", me, "--host", storage.address, **other).strip()
+        sender = place.repram("download", link, "-o", "-", **other)
+        assert (sender.returncode, sender.stdout) == (12, "")
+        locked = place.repram("download", link, "-o", "-")
+        assert (locked.returncode != 0, locked.stdout) == (True, "")
+        place.account.agent().start(place.account.open(PASSWORD), 600_000)
+        assert place.said("download", link, "-o", "-") == "for one person alone"
 
 
 def test_a_passwords_command_sees_no_other_password(place: Place, words: str) -> None:

@@ -215,6 +215,15 @@ def test_the_key_stands_in_one_locked_page_of_the_agents_memory(
     assert "Max core file size        0                    0" in limits
 
 
+def test_no_other_program_of_its_user_may_look_into_its_memory() -> None:
+    code = (
+        "import ctypes; from repram.sdk import holding; holding._keep_out_of_sight();"
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"  # PR_GET_DUMPABLE
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
+    assert done.stdout == b"0\n"
+
+
 def pages_with(needle: bytes, process: int) -> Iterator[int]:
     with Path(f"/proc/{process}/mem").open("rb") as memory:
         for line in Path(f"/proc/{process}/maps").read_text().splitlines():

@@ -38,7 +38,7 @@ def counting(start: int) -> Callable[[int], bytes]:
 def made() -> dict[str, Any]:
     """The whole file."""
     return {
-        "source": "repram, docs/keys.md; python -m tests.vectors.accounts",
+        "source": "repram, docs/keys.md; python -m tests.vectors.make",
         "passwords": stretched(),
         "committed": sealed(),
         "people": people(),
@@ -46,6 +46,11 @@ def made() -> dict[str, Any]:
         "recovery": recovery_words(),
         "keystores": keystores(),
     }
+
+
+def write() -> None:
+    """Write it again, always alike."""
+    FILE.write_text(json.dumps(made(), indent=2) + "\n")
 
 
 def stretched() -> list[dict[str, Any]]:
@@ -212,7 +217,3 @@ def flipped(data: bytes, at: int) -> bytes:
     bent = bytearray(data)
     bent[at] ^= 1
     return bytes(bent)
-
-
-if __name__ == "__main__":
-    FILE.write_text(json.dumps(made(), indent=2) + "\n")
