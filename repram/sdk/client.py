@@ -234,8 +234,16 @@ class Client:
         return Reader(head, download)
 
     def _transfer(self, main: Callable[[Report], Coroutine[Any, Any, T]]) -> Transfer[T]:
-        transfer = Transfer(main)
-        self._transfers.add(transfer)
+        """One that ends with this client, at the latest."""
+
+        async def tracked(tell: Report) -> T:
+            self._transfers.add(transfer)
+            try:
+                return await main(tell)
+            finally:
+                self._transfers.discard(transfer)
+
+        transfer = Transfer(tracked)
         return transfer
 
     async def _open(

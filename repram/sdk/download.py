@@ -20,7 +20,7 @@ from repram.sdk.holders import Holder, Holders
 from repram.sdk.parallel import Run, in_order, to_the_end
 from repram.sdk.transfer import Report
 
-IN_FLIGHT: Final = 16  # chunks; in memory are at most these
+IN_FLIGHT: Final = 8  # chunks; in memory are at most these
 _COMPARED_AT_ONCE: Final = 16
 _PAGES_KEPT: Final = 4
 

@@ -18,20 +18,20 @@ from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from repram.sdk.events import Event, Moved
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Report: TypeAlias = Callable[[Event], None]
 
 
-class Transfer(Awaitable[T], Generic[T]):
+class Transfer(Awaitable[T_co], Generic[T_co]):
     """One upload or download. The iteration ends with it, and raises what made it fail."""
 
-    def __init__(self, main: Callable[[Report], Coroutine[Any, Any, T]]) -> None:
+    def __init__(self, main: Callable[[Report], Coroutine[Any, Any, T_co]]) -> None:
         self._main = main
-        self._task: asyncio.Task[T] | None = None
+        self._task: asyncio.Task[T_co] | None = None
         self._events: deque[Event] = deque()
         self._news = asyncio.Event()
 
-    def __await__(self) -> Generator[Any, None, T]:
+    def __await__(self) -> Generator[Any, None, T_co]:
         return self._started().__await__()
 
     def __aiter__(self) -> Self:
@@ -59,7 +59,7 @@ class Transfer(Awaitable[T], Generic[T]):
             if not self._task.cancelled():
                 self._task.exception()  # told to whoever awaits; nobody has to
 
-    def _started(self) -> asyncio.Task[T]:
+    def _started(self) -> asyncio.Task[T_co]:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._main(self._tell))
             self._task.add_done_callback(lambda _task: self._news.set())

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from repram.ids import NodeAddress
 from repram.proto.endpoint import Session
-from repram.proto.messages import STORAGE, Found, Get, Held, Put
+from repram.proto.messages import STORAGE, About, End, Found, Get, Has, Held, Put, Renew
 from repram.proto.rpc import Answer, Incoming, Server
 from repram.storaged import clock
 from repram.storaged.access.open_gate import OpenGate
@@ -26,17 +26,20 @@ class Storing:
             self.book, OpenGate(), clock.Clock(clock.boottime, clock.read(), None).now
         )
         self.server = Server(STORAGE)
-        self.service.answer_on(self.server)
         self.server.on_task(Put, self._put)
         self.server.on_task(Get, self._get)
+        self.server.on(Has, self.service.has)
+        self.server.on(About, self.service.about)
+        self.server.on_task(Renew, self.service.renew)
+        self.server.on_task(End, self.service.end)
+        self.service._reservations.answer_on(self.server)
         self.puts: list[Put] = []
         self.gets: list[bytes] = []
-        self.sessions: list[Session] = []
+        self.lies = False  # about everything that is larger than a head
         self.before_put: Callable[[Put, Session], Awaitable[None]] | None = None
         self.before_get: Callable[[Get, Session], Awaitable[None]] | None = None
 
     async def _put(self, request: Put, body: Incoming) -> Held:
-        self._note(body.session)
         if self.before_put is not None:
             await self.before_put(request, body.session)
         held = await self.service.put(request, body)
@@ -44,15 +47,14 @@ class Storing:
         return held
 
     async def _get(self, request: Get, body: Incoming) -> Answer[Found]:
-        self._note(body.session)
         if self.before_get is not None:
             await self.before_get(request, body.session)
         self.gets.append(request.id)
-        return self.service.get(request, body.session)
-
-    def _note(self, session: Session) -> None:
-        if session not in self.sessions:
-            self.sessions.append(session)
+        answer = self.service.get(request, body.session)
+        if self.lies and answer.reply.size > 10_000:
+            assert isinstance(answer.body, bytes | bytearray | memoryview)
+            return Answer(answer.reply, bytes(answer.body[:-1]) + bytes([answer.body[-1] ^ 1]))
+        return answer
 
     def forget_all(self) -> None:
         """As if it had lost its memory."""

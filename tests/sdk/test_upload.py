@@ -92,6 +92,26 @@ def test_what_a_host_lost_meanwhile_is_sent_again(run: Run[None], source: Path) 
     run(main())
 
 
+def test_a_host_that_starts_anew_with_nothing_is_given_all_of_it_anew(
+    run: Run[None], source: Path
+) -> None:
+    async def main() -> None:
+        async with storing() as (node, address), Client(address) as client:
+            breaks = breaking(node, 3)
+
+            async def restarts(put: Put, session: Session) -> None:
+                await breaks(put, session)
+                if session.closed:
+                    node.forget_all()
+                    node.service._ends._started = node.service._now()
+
+            node.before_put = restarts
+            link = await client.upload(source)
+            assert await received(client, link) == CONTENT
+
+    run(main())
+
+
 def test_a_source_that_has_changed_is_uploaded_anew_and_the_old_is_ended(
     run: Run[None], source: Path
 ) -> None:
@@ -103,7 +123,7 @@ def test_a_source_that_has_changed_is_uploaded_anew_and_the_old_is_ended(
                     await client.upload(source)
             old = {put.id for put in node.puts}
             changed = CONTENT[:CHUNK_SIZE] + b"x" + CONTENT[CHUNK_SIZE + 1 :]
-            source.write_bytes(changed)
+            source.write_bytes(changed)  # noqa: ASYNC240
             async with Client(address) as client:
                 assert await received(client, await client.upload(source)) == changed
             held = {bytes(entry.key[1:]) for entry in node.book.entries()}
@@ -165,7 +185,7 @@ def test_each_of_several_hosts_gets_a_copy_and_each_copy_serves(
 
 def test_a_host_that_dies_is_done_without(run: Run[None], source: Path) -> None:
     async def main() -> None:
-        async with storing() as (dying, first), storing() as (other, second):
+        async with storing() as (dying, first), storing() as (_, second):
 
             async def full(put: Put, session: Session) -> None:
                 if len(dying.puts) >= 5:

@@ -121,9 +121,10 @@ def head(**changed: object) -> bytes:
 
 
 def heads() -> list[dict[str, Any]]:
-    good, tree = head(), {"kind": "tree", "entries": 2, "roots": 1}
+    good = head()
+    tree: dict[str, Any] = {"kind": "tree", "entries": 2, "roots": 1}
     flipped = good[:-1] + bytes([good[-1] ^ 1])
-    hostile = {
+    hostile: dict[str, dict[str, Any]] = {
         "an older version": {"version": 1},
         "a newer version": {"version": 3},
         "a name that leads up": {"name": ".."},
@@ -182,9 +183,14 @@ def people_layer(inner: list[Any], boxed: bytes = some("in the box")) -> list[An
 def two_key_layer() -> list[Any]:
     about = b"repram v1 password lock" + SALT + struct.pack(">III", *FLOOR)
     first = stretched(b"other")
-    keys = [derive("repram v1 committed key", key) for key in (first, stretched(RIGHT))]
+    one, other = (derive("repram v1 committed key", key) for key in (first, stretched(RIGHT)))
     commitment = derive("repram v1 key commitment", first + bytes(24) + about)
-    return ["password", SALT, *FLOOR, commitment + bytes(24) + two_keys(*keys, bytes(24), about)]
+    return [
+        "password",
+        SALT,
+        *FLOOR,
+        commitment + bytes(24) + two_keys(one, other, bytes(24), about),
+    ]
 
 
 def item(layer: list[Any], size: int = 8_192) -> bytes:
