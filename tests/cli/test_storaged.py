@@ -22,9 +22,8 @@ from tests.processes import repram
 class Kept:
     """A node in the background, on a folder of its own."""
 
-    def __init__(self, folder: Path, runtime: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.runtime = runtime  # short, as a socket's name has to be
 
     def __call__(self, verb: str, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
         verbs = verb.split()
@@ -34,7 +33,6 @@ class Kept:
             "--folder",
             self.folder,
             *arguments,
-            XDG_RUNTIME_DIR=str(self.runtime),
         )
 
     def said(self, verb: str, *arguments: str | Path) -> str:
@@ -164,7 +162,6 @@ def test_a_node_in_memory_with_a_snapshot_has_after_a_restart_what_it_held(kept:
 def test_a_node_in_the_background_has_no_password_of_its_starter(kept: Kept) -> None:
     repram(
         *("storaged", "start", "--folder", kept.folder, "--listen", "127.0.0.1:0"),
-        XDG_RUNTIME_DIR=str(kept.folder),
         REPRAM_PASSWORD="canary",
         REPRAM_PROFILE="kept",
     )
