@@ -38,9 +38,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         command.set_defaults(run=measure_it, scenario=name)
         _add_choices(command, of=name)
     page = commands.add_parser("report", help="Write docs/benchmarks.md and its plots.")
-    page.add_argument("file", nargs="?", type=Path, help="lines of a run; the newest `all`")
+    page.add_argument("files", nargs="*", type=Path, help="lines of a run; the newest `all`")
     page.add_argument("--docs", type=Path, default=report.DOCS, help="the folder to write to")
-    page.set_defaults(run=lambda args: print(report.write(args.file or report.newest(), args.docs)))
+    page.set_defaults(
+        run=lambda args: print(report.write(args.files or [report.newest()], args.docs))
+    )
     hold = commands.add_parser("link", help="Set up a link and hold it until Ctrl-C.")
     hold.add_argument("link", metavar="LINK", type=_link)
     hold.set_defaults(run=hold_link)
@@ -114,7 +116,7 @@ def measure_it(args: argparse.Namespace) -> None:
     results.close()
     print(results.path)
     if args.scenario == "all":
-        print(report.write(results.path) if results.carried else "no link was measured: no page")
+        print(report.write([results.path]) if results.carried else "no link was measured: no page")
 
 
 def hold_link(args: argparse.Namespace) -> None:

@@ -11,15 +11,15 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from bench import report
-from bench.report import Run
 from bench.results import read
+from bench.run import Run
 
 RECORDED = Path(__file__).with_name("run.jsonl")
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report.write(RECORDED, tmp_path_factory.mktemp("docs"))
+    return report.write([RECORDED], tmp_path_factory.mktemp("docs"))
 
 
 def goodputs(link: str, peer: str) -> list[float]:
@@ -95,6 +95,6 @@ def test_a_run_of_a_part_tells_that_part_alone(tmp_path: Path) -> None:
     part = tmp_path / "part.jsonl"
     lines = [line for line in read(RECORDED) if line["scenario"] in ("machine", "rpc")]
     part.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    text = report.write(part, tmp_path).read_text()
+    text = report.write([part], tmp_path).read_text()
     assert re.findall(r"^## (.*)", text, re.MULTILINE) == ["Calls", "How it is measured"]
     assert "plots/" not in text
