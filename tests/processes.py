@@ -16,8 +16,9 @@ ENVIRONMENT = {
     for key, value in os.environ.items()
     if not key.startswith("REPRAM_") or key == "REPRAM_SUITE"  # the whole suite runs under either
 } | {
-    "XDG_STATE_HOME": "/proc/none"
-}  # nobody's hosts and spaces; a test that needs some gives a folder
+    "XDG_STATE_HOME": "/proc/none",
+    "XDG_CONFIG_HOME": "/proc/none",
+}  # nobody's hosts, spaces and settings; a test that needs some gives a folder
 
 
 def repram(
