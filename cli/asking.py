@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import os
 import shlex
@@ -84,6 +83,8 @@ async def typed(what: str) -> str:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         raise _no_terminal(what, PASSWORD_VARIABLE) from None
+    import asyncio
+
     before = termios.tcgetattr(terminal)
     hidden = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
     loop, ready = asyncio.get_running_loop(), asyncio.Event()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -46,6 +45,7 @@ def serve(
 
 
 async def _serve(host: str, port: int, *, json: bool) -> None:
+    import asyncio
     import os
 
     from repram.proto import measure

@@ -23,7 +23,7 @@ def chosen(file: Path | None, command: str | None, *, wanted: bool) -> str | Non
 
 
 class Asked:
-    """For a download, when it turns out that one is needed: what was given, else what is typed, three times."""
+    """For a download, when one is needed: what was given, else what is typed, three times."""
 
     def __init__(self, what: str, *, file: Path | None = None, command: str | None = None) -> None:
         self._what = what
@@ -32,6 +32,7 @@ class Asked:
         self._typed = 0
 
     async def __call__(self, wrong_before: bool) -> str | None:
+        """The next one to try."""
         given = given_password(self._what, file=self._file, command=self._command)
         usual = settings.text_or_none("password_command")() if self._what == OF_LINK else None
         if given is None and usual is not None:

@@ -93,7 +93,9 @@ def history(which: Which, *, json: Json = False) -> None:
     _refuse_others(which)
     for each in _on_links(lambda links: links.history(which)):
         if json:
-            output.event("happened", what=each.what, time=each.time, expires=each.expires)
+            output.event(
+                "happened", what=each.what, time=each.time / 1_000, expires=each.expires / 1_000
+            )
         else:
             output.data(f"{_date(each.time)}\t{each.what}\tuntil {_date(each.expires)}")
 
@@ -114,15 +116,15 @@ def _refuse_others(which: str) -> None:
 
 
 def _facts(made: Made) -> dict[str, object]:
-    """Times in milliseconds, as they are kept."""
+    """Times in seconds, as everywhere."""
     return {
         "id": str(made.id),
         "link": None if made.link is None else str(made.link),
         "kind": made.kind,
         "name": made.name,
         "size": made.size,
-        "made": made.made,
-        "expires": made.expires,
+        "made": made.made / 1_000,
+        "expires": made.expires / 1_000,
         "hosts": [str(host) for host in made.hosts],
         "downloads": made.downloads,
         "password": made.password,

@@ -15,7 +15,7 @@ A file is sealed here before it leaves, held sealed on hosts that you own or tha
 its time is over. The link is the key: whoever has it can read, and nobody else can, the hosts included.
 A link may stand where a verb belongs, and is downloaded then.
 """
-_EXIT = (
+EXIT_CODES = (
     (0, "It is done."),
     (1, "It failed, for a reason without a number of its own."),
     (2, "What was given is malformed."),
@@ -63,7 +63,7 @@ def page(root: Verb) -> str:
     for path, meaning in _FILES:
         lines += _item(path, meaning)
     lines.append(".SH EXIT STATUS")
-    for code, meaning in _EXIT:
+    for code, meaning in EXIT_CODES:
         lines += _item(str(code), meaning)
     return "".join(f"{line}\n" for line in lines)
 

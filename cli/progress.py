@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_KINDS: Final = {
+KINDS: Final = {
     "Began": "began",
     "Moved": "progress",
     "Trouble": "trouble",
@@ -62,7 +62,7 @@ def _tell(event: Event, teller: Teller, *, json: bool, quiet: bool) -> None:
     if quiet and not isinstance(event, LeftOut):
         return  # what was asked for and does not travel is told however quiet it is to be
     if json:
-        output.event(_KINDS[type(event).__name__], **asdict(event))
+        output.event(KINDS[type(event).__name__], **asdict(event))
     match event:
         case LeftOut():
             teller.say(left_out(event))
@@ -88,7 +88,7 @@ class _Lines:
     def moved(self, event: Moved) -> None:
         """For programs alone."""
         if self._json:
-            output.event(_KINDS["Moved"], **asdict(event))
+            output.event(KINDS["Moved"], **asdict(event))
 
     def say(self, line: str) -> None:
         """As any other."""

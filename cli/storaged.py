@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import select
 import shlex
@@ -106,6 +105,8 @@ def run(
 
 
 async def _run(at: Folder, setup: Setup, listen: tuple[str, int], identity: Path) -> None:
+    import asyncio
+
     from repram.storaged.identity import load_or_create
     from repram.storaged.node import Node
 
@@ -229,7 +230,9 @@ def address(*, folder: FolderOf = None) -> None:
 def invite(
     *,
     folder: FolderOf = None,
-    name: Annotated[str, typer.Option(help="Whom it is for, to find it again.")] = "",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Whom it is for, to find it again.")
+    ] = "",
     write_only: Annotated[
         bool, typer.Option("--write-only", help="To store, not to read.")
     ] = False,
@@ -274,7 +277,7 @@ def deny_add(
     id_: IdOf,
     *,
     owner: IsOwner = False,
-    reason: Annotated[str, typer.Option(help="For yourself.")] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="For yourself.")] = "",
     folder: FolderOf = None,
 ) -> None:
     """Neither take nor serve it from now on."""

@@ -108,7 +108,8 @@ def upload(
             transfer = client.upload(what, name=name or _stdin_name(paths), **offer)
             return await followed(transfer, "sealing and sending", json=json, quiet=quiet)
 
-    link = run(command(), hint="" if paths == ["-"] else GO_ON)
+    again = all(Path(path).is_file() or Path(path).is_dir() for path in paths)  # no pipe, no stdin
+    link = run(command(), hint=GO_ON if again else "")
     if json:
         _tell_link(link, offer)
     else:

@@ -66,21 +66,24 @@ class Order:
 
     def __init__(self) -> None:
         self.folder: list[bytes] = []  # the names that lead to the folder that is open
-        self._last: list[bytes] = []
+        self.last: list[bytes] = []  # and to the entry that was taken last
 
     def refusal(self, entry: Entry) -> str | None:
-        """Why this entry may not become anything; None when it may, and then it is the last one."""
+        """Why this entry may not become anything; None when it may."""
         parts = entry.path.split(b"/")
         why = _misplaced(parts) or _malformed(entry)
         if why is not None:
             return why
-        if parts <= self._last:
+        if parts <= self.last:
             return "comes twice, or out of order"
         if self.folder[: len(parts) - 1] != parts[:-1]:
             return "lies in no folder"
-        self._last = parts
-        self.folder = parts if entry.kind == Kind.FOLDER else parts[:-1]
         return None
+
+    def take(self, entry: Entry) -> None:
+        """This one has become something."""
+        self.last = entry.path.split(b"/")
+        self.folder = self.last if entry.kind == Kind.FOLDER else self.last[:-1]
 
 
 def leads_out(path: bytes, target: bytes) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from blake3 import blake3
 
+from repram.content.chunker import Joined
 from repram.content.entries import (
     MAX_DEPTH,
     MAX_MODE,
@@ -20,6 +21,7 @@ from repram.content.entries import (
     LeftOut,
     leads_out,
 )
+from repram.content.folders import names_in
 from repram.content.names import shown
 from repram.errors import Changed, UsageError
 
@@ -49,8 +51,8 @@ class Pack:
             self._look(name, [], os.fsencode(path), None)
         if not self.entries:
             raise UsageError("there is nothing to upload: nothing of it is a file, folder or link")
-        self._ready = bytearray()
         self._pieces = self._stream()
+        self._joined = Joined(self._pieces)
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -64,11 +66,7 @@ class Pack:
 
     def read(self, limit: int, /) -> bytes:
         """The next bytes: as many as asked for, but at the end."""
-        while len(self._ready) < limit and (piece := next(self._pieces, b"")):
-            self._ready += piece
-        taken = bytes(memoryview(self._ready)[:limit])
-        del self._ready[:limit]
-        return taken
+        return self._joined.read(limit)
 
     def close(self) -> None:
         """Close what is open; what was not read is not read any more."""
@@ -97,9 +95,7 @@ class Pack:
             opened = os.open(where, _FOLDER | _nofollow(folder), dir_fd=folder)
             try:
                 self._add(Kind.FOLDER, parts, status)
-                with os.scandir(opened) as listing:
-                    names = sorted(os.fsencode(each.name) for each in listing)
-                for name in names:
+                for name in sorted(names_in(opened)):
                     self._look(name, parts, name, opened)
             finally:
                 os.close(opened)
@@ -141,7 +137,7 @@ class Pack:
             link = bytes(self._notes[middle:at])
             yield Entry(_KINDS[kind], b"/".join(parts), mode, modified, size, link)
 
-    def _stream(self) -> Iterator[bytes]:
+    def _stream(self) -> Generator[bytes]:
         folders: list[int] = []
         try:
             for entry in self._noted():

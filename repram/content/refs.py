@@ -120,12 +120,12 @@ async def walk(body: Body, size: int, fetch: Fetch, *, first: int = 0) -> AsyncI
     Every page is checked before anything of it is handed out.
     """
     check_body(body, size)
-    async for ref in _walk(body.refs, body.depth, 0, size, fetch, first):
+    async for ref in _walk(body.refs, body.depth, 0, size=size, fetch=fetch, first=first):
         yield ref
 
 
 async def _walk(
-    refs: tuple[Ref, ...], depth: int, start: int, size: int, fetch: Fetch, first: int
+    refs: tuple[Ref, ...], depth: int, start: int, *, size: int, fetch: Fetch, first: int
 ) -> AsyncIterator[Ref]:
     """The chunks beneath `refs`, the first of which is, or begins with, chunk `start`."""
     span = PAGE_REFS**depth
@@ -138,7 +138,7 @@ async def _walk(
             raise IntegrityFailure("a list of chunks is not as long as the one above it says")
         below, begins = decode(page), start + place * span
         _check_lengths(below, depth - 1, begins, size)
-        async for ref in _walk(below, depth - 1, begins, size, fetch, first):
+        async for ref in _walk(below, depth - 1, begins, size=size, fetch=fetch, first=first):
             yield ref
 
 
@@ -161,4 +161,5 @@ def _chunks(size: int) -> int:
 
 def _refs_at(chunks: int, depth: int) -> int:
     """How many refs at `depth` it takes to reach so many chunks."""
-    return -(-chunks // PAGE_REFS**depth)
+    span: int = PAGE_REFS**depth
+    return -(-chunks // span)

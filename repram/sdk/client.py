@@ -10,14 +10,23 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
 from repram.content.head import Head, Kind
-from repram.content.landing import Landing
+from repram.content.landing import folder_for, landing_for
+from repram.content.part import Part
 from repram.crypto.links import Link, WebLink, parse_link
 from repram.crypto.locks import Locks
 from repram.crypto.passwords import password_bytes
 from repram.crypto.people import Person
 from repram.crypto.spaces import Space
 from repram.crypto.xchacha import Bytes
-from repram.errors import LocalError, RepramError, UsageError
+from repram.errors import (
+    Conflict,
+    IntegrityFailure,
+    LocalError,
+    NotFound,
+    Refused,
+    RepramError,
+    UsageError,
+)
 from repram.ids import NodeAddress
 from repram.proto.messages import DOWNLOADS_MAX
 from repram.sdk.claims import Claims
@@ -41,6 +50,8 @@ from repram.sdk.upload import Order, Upload
 
 DEFAULT_TTL: Final = "24h"
 HANDSHAKE_TIMEOUT: Final = 10.0
+
+_OVER: Final = (Conflict, IntegrityFailure, NotFound, Refused, UsageError)
 
 T = TypeVar("T")
 
@@ -176,8 +187,14 @@ class Client:
         """
 
         async def main(tell: Report) -> Received:
-            head, download = await self._open(link, Keys(password, unbox), tell)
-            received = await _land(head, download, output, overwrite=overwrite)
+            item = _self_contained(link).item
+            with Part(folder_for(output), item, keep=resume) as part:
+                try:
+                    head, download = await self._open(link, Keys(password, unbox), tell)
+                    received = await _land(head, download, part, output, overwrite=overwrite)
+                except _OVER:
+                    part.keep = False  # what is there is of no use to another attempt
+                    raise
             self._over(link)
             tell(Finished(head.size))
             return received
@@ -253,13 +270,15 @@ def _check_is_file(head: Head) -> None:
 
 
 async def _land(
-    head: Head, download: Download, output: Path | None, *, overwrite: bool
+    head: Head, download: Download, part: Part, output: Path | None, *, overwrite: bool
 ) -> Received:
-    target = _target(output, head)
-    with Landing(target, mode=head.mode, overwrite=overwrite) as landing:
-        await download.content(landing.write)
-        await to_the_end(lambda: landing.commit(modified_ms=head.modified // 1_000_000))
-    return Received((target,), head.size, ())
+    with landing_for(part, head, output, overwrite=overwrite) as landing:
+        start = await download.verified(landing.have())
+        await to_the_end(lambda: landing.go_on(start))
+        await download.content(landing.write, start=start)
+        paths = await to_the_end(landing.commit)
+        refused = tuple(LeftOut(os.fsdecode(each.path), each.why) for each in landing.refused)
+    return Received(paths, head.size, refused)
 
 
 def _chosen(host: str | NodeAddress | Host | None) -> Host:
@@ -274,13 +293,6 @@ def _checked_downloads(downloads: int | None) -> int:
     if not 0 < downloads <= DOWNLOADS_MAX:
         raise UsageError(f"a link may be downloaded 1 to {DOWNLOADS_MAX:,} times, not {downloads}")
     return downloads
-
-
-def _target(output: Path | None, head: Head) -> Path:
-    """The head's name has passed `is_safe_name`: it stays in the folder it is joined to."""
-    if output is None:
-        return Path(head.name)
-    return output / head.name if output.is_dir() else output
 
 
 def _write_all(sink: Sink, data: Bytes) -> None:

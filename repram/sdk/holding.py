@@ -48,7 +48,7 @@ class Holding:
                 with suppress(OSError):  # nobody came, or whoever did has gone
                     connection, _ = self._listening.accept()
                     with connection:
-                        connection.settimeout(PATIENCE)
+                        connection.settimeout(max(min(self._left(), PATIENCE), 0.001))
                         if not self._answer(connection):
                             return
         finally:

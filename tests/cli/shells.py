@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Self
 
 import pytest
 
-PROMPT = b"ready> "
+from tests.processes import REPRAM, Machine
+
 PATIENCE = 30
 
 START = {
@@ -63,6 +65,12 @@ class Typing:
     ) -> None:
         os.close(self._terminal)
         os.waitpid(self._child, 0)
+
+    def be(self, machine: Machine) -> None:
+        """From now on `repram` is the real one, on that machine, and then tells its exit code."""
+        where = shlex.join(f"{name}={value}" for name, value in machine.environment.items())
+        command = f'env {where} {shlex.join(REPRAM)} "$@"; echo code-is-$?'
+        self.run(f"repram() {{ {command}; }}; echo be-'ing'", until=rb"be-ing\r\n")
 
     def run(self, keys: str, *, until: bytes = rb"(<[^\r\n]*>)\r\n") -> str:
         """Type it and press return; what the pattern finds in what the terminal then shows."""

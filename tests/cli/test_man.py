@@ -25,7 +25,7 @@ def test_every_verb_and_option_is_in_it() -> None:
 
 
 def test_mandoc_finds_nothing_wrong_with_it() -> None:
-    command = [present("mandoc"), "-T", "lint", "-W", "error", PAGE]
+    command = [present("mandoc"), "-T", "lint", "-W", "error", str(PAGE)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
