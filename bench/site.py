@@ -85,7 +85,11 @@ class Site:
 
     def start(self, side: Side, *command: str, **environment: str) -> Process:
         """A process on one side that knows nothing of the settings of whoever runs this."""
-        own = {"HOME": str(self.folder), "XDG_STATE_HOME": f"{self.folder}/state"} | environment
+        own = {
+            "HOME": str(self.folder),
+            "XDG_STATE_HOME": f"{self.folder}/state",
+            "PYTHONDONTWRITEBYTECODE": "",  # or what is not installed is compiled every time
+        } | environment
         settings = [f"{name}={value}" for name, value in own.items()]
         return Process(self.link.command(side, ["env", *settings, *command]))
 
