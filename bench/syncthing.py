@@ -32,6 +32,7 @@ CONFIG: Final = """<configuration version="35">
 <relaysEnabled>false</relaysEnabled><natEnabled>false</natEnabled><startBrowser>false</startBrowser>
 <urAccepted>-1</urAccepted><crashReportingEnabled>false</crashReportingEnabled>
 <autoUpgradeIntervalH>0</autoUpgradeIntervalH><reconnectionIntervalS>1</reconnectionIntervalS>
+<setLowPriority>false</setLowPriority>
 </options></configuration>
 """
 
