@@ -10,13 +10,16 @@ IN = .venv/bin
 # The tests start hundreds of processes; without caches each would compile the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check format bench fuzz sim asan valgrind mutants clean .venv
+.PHONY: demo recording test check format bench fuzz sim asan valgrind mutants clean .venv
 
 test: .venv
 	$(IN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 demo: .venv
 	$(IN)/python -m repram_cli.demo
+
+recording: .venv
+	$(IN)/python -m bench.recording
 
 check: .venv build/types/repram_cli
 	$(IN)/ruff check .

@@ -61,8 +61,8 @@ def ended(process: int, within: float = 0) -> bool:
 
 
 @pytest.fixture
-def kept(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
-    node = Kept(tmp_path / "node", tmp_path_factory.getbasetemp())
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    node = Kept(tmp_path / "node")
     yield node
     node("stop")
 
@@ -70,7 +70,7 @@ def kept(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[K
 @pytest.fixture(scope="module")
 def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     """One that tests share."""
-    node = Kept(tmp_path_factory.mktemp("public"), tmp_path_factory.getbasetemp())
+    node = Kept(tmp_path_factory.mktemp("public"))
     node.start("--public")
     yield node
     node("stop")
