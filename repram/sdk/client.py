@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -190,12 +191,11 @@ class Client:
             item = _self_contained(link).item
             with Part(folder_for(output), item, keep=resume) as part:
                 try:
-                    head, download = await self._open(link, Keys(password, unbox), tell)
-                    received = await _land(head, download, part, output, overwrite=overwrite)
+                    async with self._opened(link, Keys(password, unbox), tell) as (head, download):
+                        received = await _land(head, download, part, output, overwrite=overwrite)
                 except _OVER:
                     part.keep = False  # what is there is of no use to another attempt
                     raise
-            self._over(link)
             tell(Finished(head.size))
             return received
 
@@ -212,10 +212,9 @@ class Client:
         """Fetch a link's file into a stream; every chunk is verified before it is written."""
 
         async def main(tell: Report) -> Received:
-            head, download = await self._open(link, Keys(password, unbox), tell)
-            _check_is_file(head)
-            await download.content(lambda data: _write_all(sink, data), run=in_thread)
-            self._over(link)
+            async with self._opened(link, Keys(password, unbox), tell) as (head, download):
+                _check_is_file(head)
+                await download.content(lambda data: _write_all(sink, data), run=in_thread)
             tell(Finished(head.size))
             return Received((), head.size, ())
 
@@ -229,8 +228,9 @@ class Client:
         unbox: Unbox | None = None,
     ) -> Reader:
         """A link's file to read from anywhere in it; nothing is fetched but what is read."""
-        head, download = await self._open(link, Keys(password, unbox), lambda _event: None)
-        _check_is_file(head)
+        keys = Keys(password, unbox)
+        async with self._opened(link, keys, lambda _event: None) as (head, download):
+            _check_is_file(head)
         return Reader(head, download)
 
     def _transfer(self, main: Callable[[Report], Coroutine[Any, Any, T]]) -> Transfer[T]:
@@ -246,17 +246,21 @@ class Client:
         transfer = Transfer(tracked)
         return transfer
 
-    async def _open(
+    @asynccontextmanager
+    async def _opened(
         self, link: str | Link | WebLink, keys: Keys, tell: Report
-    ) -> tuple[Head, Download]:
+    ) -> AsyncIterator[tuple[Head, Download]]:
+        """What the link leads to. A download that was claimed for it goes back when nothing comes of it."""
         parsed = _self_contained(link)
         others = [_chosen(each).address for each in self._wanted if each is not None]
         holders = Holders(self._sessions, (parsed.node, *others), self._patience, tell)
-        head = await open_head(parsed, holders, self._claims, keys)
-        return head, Download(holders, head, tell)
-
-    def _over(self, link: str | Link | WebLink) -> None:
-        self._claims.forget(_self_contained(link).item)
+        try:
+            head = await open_head(parsed, holders, self._claims, keys)
+            yield head, Download(holders, head, tell)
+        except BaseException:
+            await holders.give_back()
+            raise
+        self._claims.forget(parsed.item)
 
 
 def _self_contained(link: str | Link | WebLink) -> Link:

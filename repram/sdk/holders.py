@@ -39,6 +39,7 @@ class Holder:
         self.address = address
         self._sessions = sessions
         self._conversation: Conversation | None = None
+        self._claimed: tuple[ItemId, Signer] | None = None
 
     async def get(self, item: ItemId, limit: int) -> Bytes:
         """At most so many bytes, as the node sends them."""
@@ -52,15 +53,18 @@ class Holder:
             raise IntegrityFailure(f"the node answered what it should not: {error}") from None
 
     async def claim_and_get(self, item: ItemId, limit: int, signer: Signer) -> Bytes:
-        """Claim one of the downloads that the node counts, and give it back when nothing comes of it."""
+        """Claim one of the downloads that the node counts, and fetch under it."""
+        self._claimed = item, signer
         await self._ask_as(signer, item, Claim)
-        try:
-            return await self.get(item, limit)
-        except (RepramError, asyncio.CancelledError):
+        return await self.get(item, limit)
+
+    async def give_back(self) -> None:
+        """What was claimed here, if anything was: nothing came of it."""
+        if self._claimed is not None:
+            item, signer = self._claimed
             with suppress(RepramError, TimeoutError):
                 async with asyncio.timeout(_GOODBYE):
                     await self._ask_as(signer, item, GiveBack)
-            raise
 
     async def _ask_as(self, signer: Signer, item: ItemId, kind: type[Claim | GiveBack]) -> None:
         conversation = await self._open()
@@ -95,6 +99,11 @@ class Holders:
         for address in addresses:
             if all(holder.address != address for holder in self._order):
                 self._order.append(Holder(self._sessions, address))
+
+    async def give_back(self) -> None:
+        """Downloads that were claimed go back, for others or for another attempt."""
+        for holder in self._order:
+            await holder.give_back()
 
     def troubled(self, error: RepramError) -> None:
         """It was told already, with the host's name."""

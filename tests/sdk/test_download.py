@@ -291,6 +291,25 @@ def test_a_claim_that_comes_to_nothing_is_given_back(run: Run[None], tmp_path: P
     run(main())
 
 
+def test_an_attempt_of_which_nothing_comes_uses_up_no_download(
+    run: Run[None], tmp_path: Path
+) -> None:
+    async def main() -> None:
+        async with storing() as (_, address), Client(address) as client:
+            link = await client.upload(
+                io.BytesIO(CONTENT), downloads=1, name="file", password="right"
+            )
+            with pytest.raises(WrongPassword):
+                await client.download(link, tmp_path, password="wrong")
+            _, (standing,) = await client.links.info(link)
+            assert (standing.left, standing.under_way) == (1, 0)
+            await client.download(link, tmp_path, password="right")
+            _, (standing,) = await client.links.info(link)
+            assert (standing.left, standing.under_way) == (0, 0)
+
+    run(main())
+
+
 async def _awaited(transfer: Transfer[Received]) -> Received:
     return await transfer
 
