@@ -20,6 +20,7 @@ from repram.storaged import clock as clocks
 from repram.storaged.access.keeper import Keeper, Terms
 from repram.storaged.access.owners import Owners
 from repram.storaged.access.policy import Policy
+from repram.storaged.attacks import Attacks
 from repram.storaged.clock import Clock
 from repram.storaged.disk.files import TimedFiles
 from repram.storaged.disk.snapshot import Snapshot
@@ -41,6 +42,7 @@ from repram.storaged.vitals import watched
 _SWEEP_INTERVAL: Final = 0.5
 _TEND_INTERVAL: Final = 1.0
 _MARK_INTERVAL: Final = 5.0
+_ATTACKS_INTERVAL: Final = 60.0
 _CAPACITY: Final = "1GiB"
 _DRAIN_TIME: Final = 8.0  # of the ten seconds that stopping may take; the rest is for the tier
 
@@ -151,7 +153,13 @@ class Node:
                 accepting = tasks.create_task(self.front.accept(self.server, tasks))
                 loops = [
                     tasks.create_task(loop())
-                    for loop in (self._sweep, self._tend, self._mark, self._save_at_intervals)
+                    for loop in (
+                        self._sweep,
+                        self._tend,
+                        self._mark,
+                        self._tell_attacks,
+                        self._save_at_intervals,
+                    )
                 ]
                 await stop.wait()
                 accepting.cancel()
@@ -189,6 +197,13 @@ class Node:
                 RepramError
             ):  # the mark from before does, if less well; tending tells of the disk
                 await self._remember()
+
+    async def _tell_attacks(self) -> None:
+        attacks = Attacks()
+        while True:
+            for kind, count in attacks.noticed(self.front.counters()):
+                _log.warning("attack kind=%s count=%d: %s", kind.name, count, kind.what)
+            await asyncio.sleep(_ATTACKS_INTERVAL)
 
     async def _remember(self) -> None:
         mark = self.clock.mark()
