@@ -7,13 +7,19 @@ C_STYLE = {BasedOnStyle: LLVM, IndentWidth: 4, ColumnLimit: 110, AllowShortLoops
 C_FILES = $(wildcard csrc/*.[ch] bench/*.c tests/c/*.[ch] tests/fuzz/*.[ch] tests/proto/*.c)
 IN = .venv/bin
 
-.PHONY: demo test check format bench fuzz sim asan valgrind mutants clean .venv
+# The tests start hundreds of processes; without caches each would compile the same modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo recording test check format bench fuzz sim asan valgrind mutants clean .venv
 
 test: .venv
-	$(IN)/python -m pytest $(ARGS)
+	$(IN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 demo: .venv
 	$(IN)/python -m repram_cli.demo
+
+recording: .venv
+	$(IN)/python -m bench.recording
 
 check: .venv build/types/repram_cli
 	$(IN)/ruff check .

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import links, measure, peers, report
+from bench import files, links, measure, peers, report
 from bench.results import Results
 from bench.scenarios import SCENARIOS, Bench, Choice
 
@@ -36,24 +36,31 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         about = scenario.__doc__ if scenario else "Every scenario in one run."
         command = commands.add_parser(name, help=about)
         command.set_defaults(run=measure_it, scenario=name)
-        _add_choices(command, with_links=name == "transfer")
+        _add_choices(command, of=name)
     page = commands.add_parser("report", help="Write docs/benchmarks.md and its plots.")
-    page.add_argument("file", nargs="?", type=Path, help="lines of a run; the newest `all`")
+    page.add_argument("files", nargs="*", type=Path, help="lines of a run; the newest `all`")
     page.add_argument("--docs", type=Path, default=report.DOCS, help="the folder to write to")
-    page.set_defaults(run=lambda args: print(report.write(args.file or report.newest(), args.docs)))
+    page.set_defaults(
+        run=lambda args: print(report.write(args.files or [report.newest()], args.docs))
+    )
     hold = commands.add_parser("link", help="Set up a link and hold it until Ctrl-C.")
     hold.add_argument("link", metavar="LINK", type=_link)
     hold.set_defaults(run=hold_link)
     return parser.parse_args(arguments)
 
 
-def _add_choices(command: argparse.ArgumentParser, *, with_links: bool) -> None:
-    if with_links:
+def _add_choices(command: argparse.ArgumentParser, *, of: str) -> None:
+    if of in ("transfer", "files"):
         command.add_argument("--links", type=_links, help="such as L1,L3 or L4:loss=0:queue=4")
-    command.add_argument("--peers", type=_peers, help=f"of {', '.join(peers.NAMES)}")
+    if of == "files":
+        names = ", ".join(files.CARRIERS)
+        command.add_argument("--carriers", type=_carriers, help=f"of {names}, or their beginnings")
+        command.add_argument("--count", type=int, help="of the small files; 0: none")
+    else:
+        command.add_argument("--peers", type=_peers, help=f"of {', '.join(peers.NAMES)}")
+        command.add_argument("--seconds", type=float, help="that each transfer takes")
     command.add_argument("--rounds", type=int)
-    command.add_argument("--seconds", type=float, help="that each transfer takes")
-    command.add_argument("--size", type=int, default=0, metavar="MIB", help="instead of seconds")
+    command.add_argument("--size", type=int, default=0, metavar="MIB", help="of what is moved")
 
 
 def _link(text: str) -> str:
@@ -78,15 +85,28 @@ def _peers(text: str) -> tuple[str, ...]:
     return tuple(map(_peer, text.split(",")))
 
 
+def _carrier(text: str) -> str:
+    try:
+        return files.find(text).name
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _carriers(text: str) -> tuple[str, ...]:
+    return tuple(map(_carrier, text.split(",")))
+
+
 def measure_it(args: argparse.Namespace) -> None:
     """Runs one scenario, or all of them."""
     names = SCENARIOS if args.scenario == "all" else [args.scenario]
     choice = Choice(
         links=getattr(args, "links", None),
-        peers=args.peers,
+        peers=getattr(args, "peers", None),
+        carriers=getattr(args, "carriers", None),
         rounds=args.rounds,
-        seconds=args.seconds,
+        seconds=getattr(args, "seconds", None),
         size=args.size << 20,
+        count=getattr(args, "count", None),
     )
     results = Results.of_a_run(args.scenario)
     with measure.workshop() as folder:
@@ -96,7 +116,7 @@ def measure_it(args: argparse.Namespace) -> None:
     results.close()
     print(results.path)
     if args.scenario == "all":
-        print(report.write(results.path) if results.carried else "no link was measured: no page")
+        print(report.write([results.path]) if results.carried else "no link was measured: no page")
 
 
 def hold_link(args: argparse.Namespace) -> None:

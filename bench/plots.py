@@ -11,21 +11,23 @@ from typing import Final, Literal, TypeAlias
 
 from bench.spread import Spread, figure
 
-Family: TypeAlias = Literal["ours", "tls", "quic", "plain"]
+Family: TypeAlias = Literal["ours", "tls", "quic", "plain", "direct", "ssh", "store"]
 
 WIDTH: Final = 960
 STYLE: Final = """
 text { font: 13px system-ui, sans-serif; fill: #24292f; }
 .title { font-size: 16px; font-weight: 600; } .panel { font-weight: 600; } .quiet { fill: #57606a; }
 .ground { fill: #ffffff; } .grid { stroke: #d0d7de; } .whisker { stroke: #24292f; stroke-width: 1.5; }
-.ours { fill: #0969da; } .tls { fill: #bc4c00; } .quic { fill: #8250df; } .plain { fill: #6e7781; }
+.ours { fill: #0969da; } .tls, .direct { fill: #bc4c00; }
+.quic, .store { fill: #8250df; } .plain, .ssh { fill: #6e7781; }
 path.line { fill: none; stroke-width: 2.5; } path.dashed { stroke-dasharray: 7 5; }
 path.ours { stroke: #0969da; } path.plain { stroke: #6e7781; }
 path.tls { stroke: #bc4c00; } path.quic { stroke: #8250df; }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3; } .quiet { fill: #9198a1; }
   .ground { fill: #0d1117; } .grid { stroke: #3d444d; } .whisker { stroke: #e6edf3; }
-  .ours { fill: #4493f8; } .tls { fill: #f0883e; } .quic { fill: #ab7df8; } .plain { fill: #9198a1; }
+  .ours { fill: #4493f8; } .tls, .direct { fill: #f0883e; }
+  .quic, .store { fill: #ab7df8; } .plain, .ssh { fill: #9198a1; }
   path.ours { stroke: #4493f8; } path.plain { stroke: #9198a1; }
   path.tls { stroke: #f0883e; } path.quic { stroke: #ab7df8; }
   path.line { fill: none; }

@@ -81,9 +81,18 @@ class Process:
         """Its id."""
         return self._popen.pid
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether it is over and said that all went well."""
+        return self._popen.returncode == 0
+
+    def family(self) -> frozenset[int]:
+        """Its id and those of its living children, theirs included."""
+        return frozenset(_with_children(self._popen.pid))
+
     def cpu_s(self) -> float:
-        """CPU seconds so far, those of its living children included."""
-        return sum(time.clock_gettime(_cpu_clock(pid)) for pid in _with_children(self._popen.pid))
+        """CPU seconds so far, those of its children included, the living and those it waited for."""
+        return sum(time.clock_gettime(_cpu_clock(pid)) + _waited_for(pid) for pid in self.family())
 
     def stop(self) -> None:
         """Ask it to end, and end it if it does not."""
@@ -118,11 +127,19 @@ def _cpu_clock(pid: int) -> int:
     return (~pid << 3) | 2
 
 
+def _waited_for(pid: int) -> float:
+    """CPU seconds of the children that a process has seen end, as proc(5) counts them: in ticks."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    user, system = after_name[13:15]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def _with_children(pid: int) -> Iterator[int]:
     yield pid
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text().split():
-            yield from _with_children(int(child))
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            for child in children.read_text().split():
+                yield from _with_children(int(child))
 
 
 def run(*command: str, stdin: str = "") -> str:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from bench import plots
+from bench import files_report, plots
 from bench.links import Profile, parse_profile
 from bench.processes import ROOT, STATE
 from bench.results import COMMANDS, PACKAGES, Line, read
+from bench.run import Run, by_round, table
 from bench.spread import Spread
 
 DOCS: Final = ROOT / "docs"
@@ -55,9 +56,9 @@ method is replaced that copied byte by byte; without that it moves some 11 MB/s.
 """
 
 
-def write(source: Path, docs: Path = DOCS) -> Path:
-    """Writes the page and its plots; the path of the page."""
-    run = Run(read(source))
+def write(sources: Sequence[Path], docs: Path = DOCS) -> Path:
+    """Writes the page and its plots from a run, or several that are told as one; the path of the page."""
+    run = Run([line for source in sources for line in read(source)])
     (docs / "plots").mkdir(parents=True, exist_ok=True)
     for name, plot in _plots(run):
         (docs / "plots" / name).write_text(plot)
@@ -69,36 +70,6 @@ def write(source: Path, docs: Path = DOCS) -> Path:
 def newest() -> Path:
     """The newest run of everything."""
     return max(STATE.glob("all-*.jsonl"), key=lambda path: path.stat().st_mtime)
-
-
-class Run:
-    """The lines of one run, asked by what they are about."""
-
-    def __init__(self, lines: Sequence[Line]) -> None:
-        self.lines = lines
-        self.machine = lines[0]
-
-    def of(self, scenario: str, **wanted: object) -> list[Line]:
-        """Lines of a scenario with these values."""
-        return [
-            line
-            for line in self.lines
-            if line["scenario"] == scenario
-            and all(line.get(name) == value for name, value in wanted.items())
-        ]
-
-    def distinct(self, scenario: str, field: str) -> list[str]:
-        """The values of a field, in the order of the lines."""
-        return list(dict.fromkeys(line[field] for line in self.of(scenario) if field in line))
-
-    def spread(self, scenario: str, field: str, **wanted: object) -> Spread | None:
-        """The rounds' values of one field."""
-        return Spread.of(by_round(self.of(scenario, **wanted), field).values())
-
-
-def by_round(lines: Sequence[Line], field: str) -> dict[int, float]:
-    """One value a round."""
-    return {line["round"]: line[field] for line in lines if field in line}
 
 
 # ---- the page ----
@@ -314,7 +285,7 @@ def _gaps(run: Run) -> Iterator[str]:
         f"- {line['left_out']}: {line['why']}" for line in run.lines if "left_out" in line
     )
     failed = [
-        f"- {line['scenario']}, {line['link']}, {' + '.join(line['peers'])}: {line['error']}"
+        f"- {_where(line)}, {' + '.join(line['peers'])}: {line['error']}"
         for line in run.lines
         if "error" in line
     ]
@@ -327,8 +298,14 @@ def _gaps(run: Run) -> Iterator[str]:
     yield ""
 
 
+def _where(line: Line) -> str:
+    return ", ".join(line[each] for each in ("scenario", "link", "load") if each in line)
+
+
 SECTIONS: Final[Mapping[str, Callable[[Run], Iterator[str]]]] = {
     "Against the others": _ratios,
+    "Files against the others": files_report.against_the_others,
+    "Files": files_report.figures,
     "Goodput by link": _by_link,
     "CPU": _cpu,
     "Goodput by loss": _loss,
@@ -352,6 +329,8 @@ def _plots(run: Run) -> Iterator[tuple[str, str]]:
         costs = _panels(run, "cpu_s_gib", clean)
         title = "CPU seconds per GiB, both sides, where nothing is lost (shorter is better)"
         yield "cpu.svg", plots.bars(title, costs, cut=True)
+    if files := files_report.plot(run):
+        yield "files.svg", files
     if run.distinct("loss", "peer"):
         losses = run.distinct("loss", "link")
         title = f"Goodput by loss, MB/s, {_way(parse_profile(losses[0]))}"
@@ -381,14 +360,6 @@ def _series(run: Run, peer: str, links: Sequence[str]) -> plots.Series:
 
 
 # ---- words ----
-
-
-def table(heads: Sequence[str], rows: Iterator[Sequence[object]]) -> Iterator[str]:
-    """A table of Markdown; a dash where there is no value."""
-    yield f"| {' | '.join(heads)} |"
-    yield f"|{'---|' * len(heads)}"
-    for row in rows:
-        yield f"| {' | '.join('–' if cell is None else str(cell) for cell in row)} |"
 
 
 def _kind(peer: str) -> str:

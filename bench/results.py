@@ -21,8 +21,17 @@ from bench.processes import ROOT, STATE
 
 Line: TypeAlias = Mapping[str, Any]
 
-PACKAGES: Final = ("uvloop", "aioquic", "iroh")
-COMMANDS: Final = {"nginx": "-v", "curl": "--version", "iperf3": "--version"}
+PACKAGES: Final = ("uvloop", "aioquic", "iroh", "magic-wormhole")
+COMMANDS: Final = {
+    "nginx": "-v",
+    "curl": "--version",
+    "iperf3": "--version",
+    "ssh": "-V",
+    "rsync": "--version",
+    "rclone": "version",
+    "restic": "version",
+    "syncthing": "--version",
+}
 
 
 class Results:
@@ -72,7 +81,7 @@ class Results:
 def _say(line: Line) -> None:
     if line["scenario"] == "machine":
         return
-    labels = ("scenario", "calls", "buffers", "link", "round")
+    labels = ("scenario", "calls", "buffers", "link", "load", "round")
     where = " ".join(str(line[each]) for each in labels if each in line)
     if "left_out" in line:
         what = f"without {line['left_out']}: {line['why']}"
@@ -80,8 +89,9 @@ def _say(line: Line) -> None:
         what = f"{' + '.join(line['peers'])} failed: {line['error']}"
     elif "goodput_mb_s" in line:
         beside = f" beside {', '.join(line['beside'])}" if line["beside"] else ""
+        move = f" {line['move']}" if "move" in line else ""
         what = (
-            f"{line['peer']}{beside}: {line['goodput_mb_s']:.4g} MB/s, "
+            f"{line['peer']}{move}{beside}: {line['goodput_mb_s']:.4g} MB/s, "
             f"CPU {line['cpu_s_gib']:.3g} s/GiB"
         )
     else:

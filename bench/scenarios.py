@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench import files as handing
 from bench import kernel, links, measure, peers
+from bench.carriers import Carrier
 from bench.peers import Amount
 from bench.processes import Process
 from bench.results import Results
@@ -49,9 +51,11 @@ class Choice:
 
     links: tuple[str, ...] | None = None
     peers: tuple[str, ...] | None = None
+    carriers: tuple[str, ...] | None = None
     rounds: int | None = None
     seconds: float | None = None
     size: int = 0
+    count: int | None = None
 
 
 class Bench:
@@ -76,9 +80,8 @@ class Bench:
         amount = Amount(chosen.seconds or seconds, chosen.size)
         names = [(name,) for name in chosen.peers] if chosen.peers else groups
         found = list(self._found(names))
-        profile = links.parse_profile(link)
-        try:
-            with links.up(profile) as joined, kernel.stock_buffers() if narrow else nullcontext():
+        with self.joined(link) as joined, kernel.stock_buffers() if narrow else nullcontext():
+            if joined:
                 measure.rounds(
                     self.results,
                     joined,
@@ -87,8 +90,26 @@ class Bench:
                     count=chosen.rounds or rounds,
                     folder=self.folder,
                 )
-        except links.Unavailable as unavailable:
-            self.results.leave_out(f"{link} ({profile})", str(unavailable))
+
+    @contextmanager
+    def joined(self, link: str) -> Iterator[links.Link | None]:
+        """A link, or none where this machine cannot have it, which is told."""
+        profile = links.parse_profile(link)
+        if why := links.unavailable(profile):
+            self.results.leave_out(f"{link} ({profile})", why)
+            yield None
+            return
+        with links.up(profile) as joined:
+            yield joined
+
+    def carriers(self) -> Iterator[Carrier]:
+        """Those chosen that this machine has; the others are told."""
+        for name in self.choice.carriers or handing.CARRIERS:
+            carrier = handing.CARRIERS[name]
+            if why := carrier.missing():
+                self.results.leave_out(name, why)
+            else:
+                yield carrier
 
     def _found(self, groups: Sequence[Sequence[str]]) -> Iterator[measure.Group]:
         for names in groups:
@@ -153,6 +174,26 @@ def buffers(bench: Bench) -> None:
             bench.run("L1", names, seconds=2, rounds=3, narrow=kind == "stock")
 
 
+def files(bench: Bench) -> None:
+    """Files by the programs that people hand them over with: one large, and many small."""
+    chosen = bench.choice
+    carriers = list(bench.carriers())
+    for link in chosen.links or ("L0", "L1", *handing.FAR):
+        usual = handing.FAR.get(link.partition(":")[0], handing.NEAR)
+        count = usual.count if chosen.count is None else chosen.count
+        amount = handing.Amount(chosen.size or usual.size, count)
+        with bench.joined(link) as joined:
+            if joined:
+                handing.measure(
+                    bench.results,
+                    joined,
+                    carriers,
+                    amount,
+                    rounds=chosen.rounds or 3,
+                    folder=bench.folder,
+                )
+
+
 def rpc(bench: Bench) -> None:
     """Calls a second over loopback."""
     for number in range(1, (bench.choice.rounds or 3) + 1):
@@ -167,5 +208,6 @@ def imports(bench: Bench) -> None:
 
 
 SCENARIOS: Final[dict[str, Callable[[Bench], None]]] = {
-    each.__name__: each for each in (transfer, loss, bursts, fairness, queue, buffers, rpc, imports)
+    each.__name__: each
+    for each in (transfer, loss, bursts, fairness, queue, buffers, files, rpc, imports)
 }

@@ -39,6 +39,7 @@ CHUNK: Final = 1 << 20
 CHUNKS: Final = 512  # other ones; put more often, they are read and verified again
 LEASED: Final = 16
 TTL_S: Final = 600
+_TRIED: Final = 5_000  # records that tell how long it takes to put all
 PORT: Final = 17_379
 # Debian's redis-tools has the server under another name, and starts none when it is installed.
 REDIS: Final = ("bash", "-c", 'exec -a redis-server redis-check-rdb "$@"', "redis-server")
@@ -55,10 +56,11 @@ def server(command: list[str]) -> Iterator[Process]:
 
 
 @contextmanager
-def node(*options: str) -> Iterator[tuple[Process, str]]:
-    """A public node without limits on requests, and its address."""
-    command = [sys.executable, "-m", "repram_cli", "storaged", "run", "--public", "--rate", "0"]
-    with server([*command, "--listen", "127.0.0.1:0", *options]) as process:
+def node(*options: str, limits: bool = False) -> Iterator[tuple[Process, str]]:
+    """A public node, without limits on requests unless they are wanted, and its address."""
+    command = [sys.executable, "-m", "repram_cli", "storaged", "run", "--public"]
+    rate = [] if limits else ["--rate", "0"]
+    with server([*command, *rate, "--listen", "127.0.0.1:0", *options]) as process:
         yield process, process.line()
 
 
@@ -139,8 +141,8 @@ async def beside_redis(seconds: float, rounds: int) -> None:
                     told = await many(once, seconds if number else 0.5)
                     server_cpu = (process.cpu_s() - cpu) / (told["ops_s"] * seconds) * 1e6
                     if number:
-                        _tell(
-                            what=name, verb=verb, round=number, bytes=SIZE,
+                        tell(
+                            "values", what=name, verb=verb, round=number, bytes=SIZE,
                             **{field: round(value) for field, value in told.items()},
                             cpu_us_op_server=round(server_cpu, 1),
                         )  # fmt: skip
@@ -164,15 +166,15 @@ async def chunks(seconds: float, rounds: int, *options: str) -> None:
 
             for number in range(rounds + 1):
                 batches = (ids[at : at + LEASED] for at in range(0, CHUNKS, LEASED))
-                leased = [put for batch in batches for put in _leased(batch, session)]
+                leased = [put for batch in batches for put in one_batch(batch, session)]
                 for n in range(CHUNKS):
                     await put(n)
                 for verb, once in (("put", put), ("get", get)):
                     cpu = process.cpu_s()
                     told = await many(once, seconds if number else 1.0, at_once=8)
                     if number:
-                        _tell(
-                            what=" ".join(["1 MiB chunks", *options]), verb=verb, round=number,
+                        tell(
+                            "values", what=" ".join(["1 MiB chunks", *options]), verb=verb, round=number,
                             mb_s=round(told["ops_s"] * CHUNK / 1e6), p99_us=told["p99_us"],
                             cpu_s_gib_server=round(
                                 (process.cpu_s() - cpu) / (told["ops_s"] * seconds) * 1024, 3
@@ -180,16 +182,15 @@ async def chunks(seconds: float, rounds: int, *options: str) -> None:
                         )  # fmt: skip
 
 
-def _leased(ids: list[ItemId], session: Session) -> list[Put]:
-    """One batch under a key of its own."""
+def one_batch(ids: list[ItemId], session: Session, size: int = CHUNK) -> list[Put]:
+    """One batch under a key of its own, of chunks of that size."""
     signer = Signer(secrets.token_bytes(32))
     leaves = [lease_leaf(item, 0) for item in ids]
     now = session.peer_time
     terms = LeaseTerms(root_of(leaves), signer.key, signer.key, 0, now + 60_000, 60_000)
     lease = Lease(*terms, signer.sign(terms.statement()))
     return [
-        Put(item.raw, CHUNK, lease, index, proof_of(leaves, index))
-        for index, item in enumerate(ids)
+        Put(item.raw, size, lease, index, proof_of(leaves, index)) for index, item in enumerate(ids)
     ]
 
 
@@ -207,7 +208,7 @@ async def resident(count: int, seconds: float) -> None:
                     cpu = process.cpu_s()
                     ops = (await many(once, seconds))["ops_s"] * seconds
                     told[f"cpu_us_{verb}"] = round((process.cpu_s() - cpu) / ops * 1e6, 1)
-                _tell(what="records of 100 bytes", count=many_of_them, **told)
+                tell("values", what="records of 100 bytes", count=many_of_them, **told)
 
 
 def _getting(values: Values, step: int, count: int) -> Once:
@@ -224,8 +225,9 @@ async def expiry(count: int) -> None:
         async with Client(address) as client:
             values = client.kv(Space.new())
             await values.put("probe", b"here", ttl="1h")
-            started, lifetime = time.monotonic(), 30 + count // 5_000
-            end = started + lifetime
+            began = time.monotonic()
+            await _fill(values, _TRIED, "1s")
+            end = time.monotonic() + 30 + 1.2 * count * (time.monotonic() - began) / _TRIED
             while (left := end - time.monotonic()) > 2 and count > 0:
                 ttl = f"{max(1, round(left))}s"
                 batch = min(512, count)
@@ -238,8 +240,8 @@ async def expiry(count: int) -> None:
                 await values.get("probe")
                 waits.append(time.perf_counter() - asked)
             waits.sort()
-            _tell(
-                what="while records expire", left_unput=count, asked=len(waits),
+            tell(
+                "values", what="while records expire", left_unput=count, asked=len(waits),
                 p50_ms=round(waits[len(waits) // 2] * 1e3, 2), most_ms=round(waits[-1] * 1e3, 1),
             )  # fmt: skip
 
@@ -255,8 +257,9 @@ def _resident(process: Process) -> int:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if "VmRSS" in line)
 
 
-def _tell(**fields: object) -> None:
-    print(json.dumps({"bench": "values", **fields}), flush=True)
+def tell(bench: str, **fields: object) -> None:
+    """A line of JSON."""
+    print(json.dumps({"bench": bench, **fields}), flush=True)
 
 
 def main() -> None:

@@ -122,6 +122,12 @@ class ClockRefused(Refused):
     hint = "Set the clock of this machine, or of the node, and try again."
 
 
+class WrongPassword(Refused):
+    """The password is wrong."""
+
+    hint = "Try again; capitals and the keyboard's layout count."
+
+
 class NotAllowed(Refused):
     """This is not allowed here."""
 
@@ -145,6 +151,12 @@ class Conflict(RepramError):
 
     exit_code = 15
     hint = "Read the current version, then try again."
+
+
+class Changed(Conflict):
+    """It was changed while it was being read."""
+
+    hint = "Start the upload again, once nothing writes to it any more."
 
 
 class QuorumNotReached(RepramError):

@@ -15,6 +15,7 @@ NODE_SCHEME: Final = "repram+node://"
 LINK_SCHEME: Final = "repram://"
 INVITE_SCHEME: Final = "repram+invite://"
 SPACE_SCHEME: Final = "repram+space://"
+PERSON_SCHEME: Final = "repram+id://"
 DEFAULT_PORT: Final = 7433
 KEY_SIZE: Final = 32
 ID_SIZE: Final = 32
@@ -146,6 +147,11 @@ class NodeAddress:
             raise UsageError(
                 "this is a space, and a node's address belongs here",
                 hint="`repram space join` takes spaces; an address starts with repram+node://",
+            )
+        if text.startswith(PERSON_SCHEME):
+            raise UsageError(
+                "this is a person's key, and a node's address belongs here",
+                hint="`repram upload --to` takes it; an address starts with repram+node://",
             )
         if not text.startswith(NODE_SCHEME):
             raise UsageError(

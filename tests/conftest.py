@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -10,6 +11,18 @@ import pytest
 import uvloop
 
 T = TypeVar("T")
+
+
+@pytest.fixture(autouse=True)
+def nobodys_state(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Clients of a test remember nothing of others, and leave nothing in the person's own folder."""
+    monkeypatch.setenv(
+        "XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state" / secrets.token_hex(8))
+    )
+
+
 Run = Callable[[Coroutine[Any, Any, T]], T]
 
 

@@ -47,8 +47,9 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin folder of an environment that holds the wheel and what it asks for, nothing else."""
     home = tmp_path_factory.mktemp("installed")
-    run(sys.executable, "-m", "venv", home)
-    run(home / "bin" / "pip", "install", "-q", next(dist.glob("*.whl")), cwd=home)
+    run(sys.executable, "-m", "venv", "--without-pip", home)
+    into = ("--python", home / "bin" / "python", "install", "-q")
+    run(sys.executable, "-m", "pip", *into, next(dist.glob("*.whl")), cwd=home)
     return home / "bin"
 
 
@@ -77,7 +78,8 @@ def test_the_wheel_holds_every_module_and_no_top_level_cli(dist: Path) -> None:
     wanted |= {f"repram_cli/{name}" for name in sources("cli")}
     assert wanted | {"repram/py.typed", "repram/_core.pyi", "repram/_core.abi3.so"} <= names
     tops = {name.partition("/")[0] for name in names}
-    assert tops == {"repram", "repram_cli", "repram-0.1.0.dist-info"}
+    assert tops == {"repram", "repram_cli", "repram-0.1.0.dist-info", "repram-0.1.0.data"}
+    assert "repram-0.1.0.data/data/share/man/man1/repram.1" in names
 
 
 @pytest.mark.packaging

@@ -17,6 +17,22 @@ class Source(Protocol):
         """Read some bytes."""
 
 
+class Joined:
+    """A Source of pieces, one behind the other."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._ready = bytearray()
+
+    def read(self, limit: int, /) -> bytes:
+        """The next bytes: as many as asked for, but at the end."""
+        while len(self._ready) < limit and (piece := next(self._pieces, b"")):
+            self._ready += piece
+        taken = bytes(memoryview(self._ready)[:limit])
+        del self._ready[:limit]
+        return taken
+
+
 class Chunker:
     """Iterates over the padded content in blocks of 1 MiB, the last one shorter.
 

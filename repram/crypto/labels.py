@@ -10,9 +10,12 @@ from typing import Final
 from blake3 import blake3
 
 LINK_CHECKSUM: Final = "repram v1 link checksum"
-LINK_MANIFEST_KEY: Final = "repram v1 link manifest key"
+LINK_HEAD_KEY: Final = "repram v1 link head key"
 SEALED_CHUNK: Final = b"repram v1 sealed chunk"
-SEALED_MANIFEST: Final = b"repram v1 sealed manifest"
+SEALED_HEAD: Final = b"repram v1 sealed head"
+HEAD: Final = b"repram v1 head"
+PASSWORD_LOCK: Final = b"repram v1 password lock"
+PEOPLE_LOCK: Final = b"repram v1 people lock"
 TREE_NODE: Final = "repram v1 tree node"
 LEASE_LEAF: Final = "repram v1 lease leaf"
 LEASE: Final = b"repram v1 lease"
@@ -32,6 +35,14 @@ SPACE_NAMES: Final = "repram v1 space names"
 SPACE_VALUES: Final = "repram v1 space values"
 SEALED_VALUE: Final = b"repram v1 sealed value"
 SEALED_NOTE: Final = b"repram v1 sealed note"
+COMMITTED_KEY: Final = "repram v1 committed key"
+KEY_COMMITMENT: Final = "repram v1 key commitment"
+PERSON_CHECKSUM: Final = "repram v1 person checksum"
+ACCOUNT_KEK: Final = "repram v1 account kek"
+LOGIN_SEED: Final = "repram v1 login seed"
+RECOVERY_SEED: Final = "repram v1 recovery seed"
+MASTER_WRAP: Final = b"repram v1 master wrap"
+IDENTITY_WRAP: Final = b"repram v1 identity wrap"
 
 
 def derive(label: str, material: bytes, size: int = 32) -> bytes:

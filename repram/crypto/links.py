@@ -25,6 +25,7 @@ from repram.ids import (
     KEY_SIZE,
     LINK_SCHEME,
     NODE_SCHEME,
+    PERSON_SCHEME,
     SPACE_SCHEME,
     HostPort,
     ItemId,
@@ -206,6 +207,11 @@ def _not_an_invite(text: str) -> UsageError:
             "this is a space, and an invite belongs here",
             hint="A space goes to `repram space join`; an invite starts with repram+invite://",
         )
+    if text.startswith(PERSON_SCHEME):
+        return UsageError(
+            "this is a person's key, and an invite belongs here",
+            hint="It goes to `repram upload --to`; an invite starts with repram+invite://",
+        )
     if not text.startswith(INVITE_SCHEME):
         return UsageError(
             "this is not an invite",
@@ -226,6 +232,11 @@ def _not_a_link(text: str) -> UsageError:
         return UsageError(
             "this is a space, and a link belongs here",
             hint="A space goes to `repram space join`; `repram upload` prints links.",
+        )
+    if text.startswith(PERSON_SCHEME):
+        return UsageError(
+            "this is a person's key, and a link belongs here",
+            hint="It goes to `repram upload --to`; `repram upload` prints links.",
         )
     if text.startswith(NODE_SCHEME):
         return UsageError(

@@ -25,6 +25,7 @@ from repram.ids import (
     INVITE_SCHEME,
     LINK_SCHEME,
     NODE_SCHEME,
+    PERSON_SCHEME,
     SPACE_SCHEME,
     ItemId,
     from_base64url,
@@ -48,6 +49,7 @@ _COPY_AGAIN: Final = (
 _OTHERS: Final = (
     (NODE_SCHEME, "a node's address", "An address goes to --host or to `repram hosts add`."),
     (INVITE_SCHEME, "an invite to a node", "An invite goes to `repram hosts add`."),
+    (PERSON_SCHEME, "a person's key", "It goes to `repram upload --to`."),
     ((LINK_SCHEME, "https://", "http://"), "a link", "`repram download` opens links."),
 )
 

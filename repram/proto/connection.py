@@ -109,7 +109,9 @@ class Settings:
     rekey_seconds: float = 120.0
     rekey_packets: int = 1 << 30
     ratchet_seconds: float = 3600.0
-    cookie_after: int = 256  # half-open sessions, or callers a second, from which on they prove their address
+    cookie_after: int = (
+        256  # half-open sessions, or callers a second, from which on they prove their address
+    )
     handshake_rate: int = 250  # that one source may begin a second; 0 is any number
     max_secrets: int = 1024
     reset_key: bytes | None = (

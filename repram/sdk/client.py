@@ -2,38 +2,68 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import secrets
-import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeVar
 
-from repram.content import manifest as manifests
-from repram.content.chunker import Chunker
-from repram.content.landing import Landing
-from repram.content.manifest import Manifest
-from repram.content.padding import padme
-from repram.crypto.links import SECRET_SIZE, Link, WebLink, parse_link
+from repram.content.head import Head, Kind
+from repram.content.landing import folder_for, landing_for
+from repram.content.part import Part
+from repram.crypto.links import Link, WebLink, parse_link
+from repram.crypto.locks import Locks
+from repram.crypto.passwords import password_bytes
+from repram.crypto.people import Person
 from repram.crypto.spaces import Space
 from repram.crypto.xchacha import Bytes
-from repram.errors import LocalError, NotFound, RepramError, UsageError
-from repram.ids import ItemId, NodeAddress, format_duration, parse_duration
-from repram.proto.endpoint import Session
-from repram.proto.messages import CHUNK_TTL_MIN, STORAGE, TTL_MAX
-from repram.proto.rpc import Caller
+from repram.errors import (
+    Conflict,
+    IntegrityFailure,
+    LocalError,
+    NotFound,
+    Refused,
+    RepramError,
+    UsageError,
+)
+from repram.ids import NodeAddress
+from repram.proto.messages import DOWNLOADS_MAX
+from repram.sdk.claims import Claims
+from repram.sdk.download import Download
+from repram.sdk.events import Finished, LeftOut
+from repram.sdk.holders import Holders
 from repram.sdk.hosts import Host, Hosts
 from repram.sdk.kv import Values
-from repram.sdk.leasing import Leasing
-from repram.sdk.parallel import in_thread
+from repram.sdk.leasing import lifetime_of
+from repram.sdk.links import Links
+from repram.sdk.opening import Keys, Password, Unbox, open_head
+from repram.sdk.parallel import in_thread, to_the_end
+from repram.sdk.patience import PATIENCE
+from repram.sdk.reader import Reader
 from repram.sdk.sessions import Sessions
-from repram.sdk.source import Content, Uploadable
+from repram.sdk.source import Uploadable
+from repram.sdk.state import state_folder
 from repram.sdk.storage import About, Storage
-from repram.sdk.transfer import Download, Progress, Report, Upload
+from repram.sdk.transfer import Report, Transfer
+from repram.sdk.upload import Order, Upload
 
 DEFAULT_TTL: Final = "24h"
 HANDSHAKE_TIMEOUT: Final = 10.0
+
+_OVER: Final = (Conflict, IntegrityFailure, NotFound, Refused, UsageError)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What has come: where it is, its size, and what of a folder was not written, and why."""
+
+    paths: tuple[Path, ...]
+    size: int
+    refused: tuple[LeftOut, ...]
 
 
 class Sink(Protocol):
@@ -45,16 +75,27 @@ class Sink(Protocol):
 
 class Client:
     """Stores on `host` (an address, an invite or a known host's name; else $REPRAM_HOST or the default
-    host) and reads from wherever a link points."""
+    host), or a copy on each of `hosts`, and reads from wherever a link points. A host that is lost is tried
+    again for so many seconds of `patience`. `state`: the folder for what is to be known later (uploads
+    under way, links that were made); the person's own, if not given."""
 
     def __init__(
-        self, host: str | NodeAddress | Host | None = None, *, timeout: float = HANDSHAKE_TIMEOUT
+        self,
+        host: str | NodeAddress | Host | None = None,
+        *,
+        hosts: Sequence[str | NodeAddress | Host] = (),
+        timeout: float = HANDSHAKE_TIMEOUT,
+        patience: float = PATIENCE,
+        state: Path | None = None,
     ) -> None:
-        self._host = host
+        self._wanted = tuple(hosts) or (host,)
+        self._patience = patience
+        self._state = state or state_folder(os.environ)
         self._sessions = Sessions(timeout)
-        self._storage: Storage | None = None
+        self._claims = Claims(self._state / "claims")
+        self._storages: tuple[Storage, ...] = ()
         self._values: dict[Space, Values] = {}
-        self._leasings: dict[ItemId, Leasing] = {}  # of what this client has uploaded
+        self._transfers: set[Transfer[Any]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,16 +106,31 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for transfer in tuple(self._transfers):
+            await transfer.aclose()
         for values in self._values.values():
             await values.close()
         await self._sessions.close()
 
     @property
+    def storages(self) -> tuple[Storage, ...]:
+        """The hosts that this client stores on, settled when they are first needed."""
+        if not self._storages:
+            hosts = tuple(map(_chosen, self._wanted))
+            if len({host.address for host in hosts}) < len(hosts):
+                raise UsageError("the same host is named twice: a copy on each needs several")
+            self._storages = tuple(Storage(self._sessions, host) for host in hosts)
+        return self._storages
+
+    @property
     def storage(self) -> Storage:
-        """The host that this client stores on, settled when it is first needed."""
-        if self._storage is None:
-            self._storage = Storage(self._sessions, _chosen(self._host))
-        return self._storage
+        """The first of them: what has no copies is there."""
+        return self.storages[0]
+
+    @property
+    def links(self) -> Links:
+        """The links that were made here."""
+        return Links(self._state, self._sessions, self._patience)
 
     async def about(self) -> About:
         """What the host is like."""
@@ -86,94 +142,155 @@ class Client:
             self._values[space] = Values(self.storage, space)
         return self._values[space]
 
-    async def upload(
+    def upload(
         self,
         what: Uploadable,
         *,
         ttl: str = DEFAULT_TTL,
         name: str | None = None,
-        report: Report | None = None,
-    ) -> Link:
-        """Seal a file or stream, store it, and return its link once the node holds all of it."""
-        host = self.storage.host
-        lifetime = _checked_ttl(ttl)
-        content = await in_thread(lambda: Content.open(what, name))
-        try:
-            content.check()
-            session = await self._sessions.to(host.address, host.secret)
-            return await self._store(session, host.address, content, lifetime, report or _silent)
-        finally:
-            content.close()
+        downloads: int | None = None,
+        password: str | None = None,
+        to: Sequence[Person] = (),
+        resume: bool = True,
+    ) -> Transfer[Link]:
+        """Seal a file, a folder, several of them or a stream, and store it on every host of this client;
+        its link, once each of them that did not fail holds all of it.
 
-    async def end(self, link: Link) -> None:
-        """Have the node forget, now and for good, what this client has uploaded under the link."""
-        leasing = self._leasings.get(link.item)
-        if leasing is None:
-            raise NotFound(
-                "only the client that has uploaded this can end it, and this one has not",
-                hint="It ends by itself when its time is over.",
+        `name` is what a stream is called, and otherwise takes the place of the file's own; `downloads`:
+        how often it may be fetched; `password` and `to`: what it takes to open it beside the link. With
+        `resume` the same upload, when it was interrupted, goes on where it was.
+        """
+
+        async def main(tell: Report) -> Link:
+            locks = Locks(None if password is None else password_bytes(password), tuple(to))
+            order = Order(
+                what, name, lifetime_of(ttl), _checked_downloads(downloads), locks, resume
             )
-        session = await self._sessions.to(link.node)
-        await Caller(session, STORAGE).ask(leasing.end(session.peer_time))
-        del self._leasings[link.item]
+            return await Upload(order, self.storages, self._state, self._patience, tell).run()
 
-    async def download(
+        return self._transfer(main)
+
+    def download(
         self,
         link: str | Link | WebLink,
         output: Path | None = None,
         *,
         overwrite: bool = False,
-        report: Report | None = None,
-    ) -> Path:
-        """Fetch a link into a file (or into a folder, under the sender's name); the path where it is."""
-        download, manifest = await self._look_up(link, report)
-        target = _target(output, manifest)
-        with Landing(target, mode=manifest.mode, overwrite=overwrite) as landing:
-            await download.content(manifest, lambda data: in_thread(lambda: landing.write(data)))
-            await in_thread(lambda: landing.commit(modified_ms=manifest.modified))
-        return target
+        password: Password = None,
+        unbox: Unbox | None = None,
+        resume: bool = True,
+    ) -> Transfer[Received]:
+        """Fetch a link into a file, or into a folder under the sender's name; where it is then.
 
-    async def download_into(
-        self, link: str | Link | WebLink, sink: Sink, *, report: Report | None = None
-    ) -> None:
-        """Fetch a link into a stream; every chunk is verified before it is written."""
-        download, manifest = await self._look_up(link, report)
-        await download.content(manifest, lambda data: in_thread(lambda: _write_all(sink, data)))
+        `password` is the text, or is asked for it when one is needed, and again as long as it is wrong;
+        `unbox` opens the box that was sealed to a person. With `resume` an interrupted download leaves
+        what it has, out of sight, and the same download goes on from there.
+        """
 
-    async def _store(
-        self, session: Session, host: NodeAddress, content: Content, ttl: int, report: Report
-    ) -> Link:
-        leasing = Leasing(ttl, session.peer_time)
-        expires = time.time_ns() // 1_000_000 + ttl
-        total = None if content.size is None else padme(content.size)
-        upload = Upload(session, leasing, report, total)
-        chunker = Chunker(content.source)
-        chunks = await upload.chunks(chunker)
-        manifest = Manifest(
-            manifests.VERSION,
-            content.name,
-            chunker.size,
-            content.modified,
-            content.mode,
-            expires,
-            chunks,
+        async def main(tell: Report) -> Received:
+            item = _self_contained(link).item
+            with Part(folder_for(output), item, keep=resume) as part:
+                try:
+                    async with self._opened(link, Keys(password, unbox), tell) as (head, download):
+                        received = await _land(head, download, part, output, overwrite=overwrite)
+                except _OVER:
+                    part.keep = False  # what is there is of no use to another attempt
+                    raise
+            tell(Finished(head.size))
+            return received
+
+        return self._transfer(main)
+
+    def download_into(
+        self,
+        link: str | Link | WebLink,
+        sink: Sink,
+        *,
+        password: Password = None,
+        unbox: Unbox | None = None,
+    ) -> Transfer[Received]:
+        """Fetch a link's file into a stream; every chunk is verified before it is written."""
+
+        async def main(tell: Report) -> Received:
+            async with self._opened(link, Keys(password, unbox), tell) as (head, download):
+                _check_is_file(head)
+                await download.content(lambda data: _write_all(sink, data), run=in_thread)
+            tell(Finished(head.size))
+            return Received((), head.size, ())
+
+        return self._transfer(main)
+
+    async def open(
+        self,
+        link: str | Link | WebLink,
+        *,
+        password: Password = None,
+        unbox: Unbox | None = None,
+    ) -> Reader:
+        """A link's file to read from anywhere in it; nothing is fetched but what is read."""
+        keys = Keys(password, unbox)
+        async with self._opened(link, keys, lambda _event: None) as (head, download):
+            _check_is_file(head)
+        return Reader(head, download)
+
+    def _transfer(self, main: Callable[[Report], Coroutine[Any, Any, T]]) -> Transfer[T]:
+        """One that ends with this client, at the latest."""
+
+        async def tracked(tell: Report) -> T:
+            self._transfers.add(transfer)
+            try:
+                return await main(tell)
+            finally:
+                self._transfers.discard(transfer)
+
+        transfer = Transfer(tracked)
+        return transfer
+
+    @asynccontextmanager
+    async def _opened(
+        self, link: str | Link | WebLink, keys: Keys, tell: Report
+    ) -> AsyncIterator[tuple[Head, Download]]:
+        """What the link leads to. A download that was claimed for it goes back when nothing comes of it."""
+        parsed = _self_contained(link)
+        others = [_chosen(each).address for each in self._wanted if each is not None]
+        holders = Holders(self._sessions, (parsed.node, *others), self._patience, tell)
+        try:
+            head = await open_head(parsed, holders, self._claims, keys)
+            yield head, Download(holders, head, tell)
+        except BaseException:
+            await holders.give_back()
+            raise
+        self._claims.forget(parsed.item)
+
+
+def _self_contained(link: str | Link | WebLink) -> Link:
+    parsed = parse_link(link) if isinstance(link, str) else link
+    if isinstance(parsed, WebLink):
+        raise RepramError(
+            "this link goes by way of a coordinator, which this version cannot ask",
+            hint="Open it in a browser, or ask the sender for a link that starts with repram://.",
         )
-        secret = secrets.token_bytes(SECRET_SIZE)
-        item = await upload.put(await asyncio.to_thread(manifests.seal, manifest, secret))
-        self._leasings[item] = leasing
-        return Link(host, item, secret)
+    return parsed
 
-    async def _look_up(
-        self, link: str | Link | WebLink, report: Report | None
-    ) -> tuple[Download, Manifest]:
-        parsed = parse_link(link) if isinstance(link, str) else link
-        if isinstance(parsed, WebLink):
-            raise RepramError(
-                "this link goes by way of a coordinator, which this version cannot ask",
-                hint="Open it in a browser, or ask the sender for a link that starts with repram://.",
-            )
-        download = Download(await self._sessions.to(parsed.node), report or _silent)
-        return download, await download.manifest(parsed.item, parsed.secret)
+
+def _check_is_file(head: Head) -> None:
+    if head.kind is not Kind.FILE:
+        raise UsageError(
+            f"this link is {head.roots} files or folders, and not one stream",
+            hint="Download it into a folder.",
+        )
+
+
+async def _land(
+    head: Head, download: Download, part: Part, output: Path | None, *, overwrite: bool
+) -> Received:
+    with landing_for(part, head, output, overwrite=overwrite) as landing:
+        start = await download.verified(landing.have())
+        await to_the_end(lambda: landing.go_on(start))
+        await download.content(landing.write, start=start)
+        paths = await to_the_end(landing.commit)
+        refused = tuple(LeftOut(os.fsdecode(each.path), each.why) for each in landing.refused)
+    return Received(paths, head.size, refused)
 
 
 def _chosen(host: str | NodeAddress | Host | None) -> Host:
@@ -182,21 +299,12 @@ def _chosen(host: str | NodeAddress | Host | None) -> Host:
     return host if isinstance(host, Host) else Hosts().chosen(host, os.environ)
 
 
-def _checked_ttl(text: str) -> int:
-    ttl = parse_duration(text)
-    if not CHUNK_TTL_MIN <= ttl <= TTL_MAX:
-        raise UsageError(
-            f"a file lives {format_duration(CHUNK_TTL_MIN)} to {format_duration(TTL_MAX)}, not {text}",
-            hint="Give a --ttl within these bounds.",
-        )
-    return ttl
-
-
-def _target(output: Path | None, manifest: Manifest) -> Path:
-    """The manifest's name has passed `is_safe_name`: it stays in the folder it is joined to."""
-    if output is None:
-        return Path(manifest.name)
-    return output / manifest.name if output.is_dir() else output
+def _checked_downloads(downloads: int | None) -> int:
+    if downloads is None:
+        return 0
+    if not 0 < downloads <= DOWNLOADS_MAX:
+        raise UsageError(f"a link may be downloaded 1 to {DOWNLOADS_MAX:,} times, not {downloads}")
+    return downloads
 
 
 def _write_all(sink: Sink, data: Bytes) -> None:
@@ -206,7 +314,3 @@ def _write_all(sink: Sink, data: Bytes) -> None:
         if taken is None:
             raise LocalError("the stream to write to is not a blocking one")
         rest = rest[taken:]
-
-
-def _silent(_progress: Progress) -> None:
-    """No one asked."""

@@ -7,31 +7,47 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from repram.errors import cause_of
 
 T = TypeVar("T")
 
 
+class Run(Protocol):
+    """A way to run what blocks: `in_thread` or `to_the_end`."""
+
+    def __call__(self, function: Callable[[], T], /) -> Coroutine[Any, Any, T]:
+        """What the function returns or raises."""
+
+
 async def in_order(
     jobs: AsyncIterator[Coroutine[Any, Any, T]],
-    consume: Callable[[T], Awaitable[None]],
+    consume: Callable[[list[T]], Awaitable[None]],
     *,
     at_a_time: int,
 ) -> None:
-    """Run the jobs side by side and hand over the results one by one; the first error ends all of it."""
+    """Run the jobs side by side and hand over the results in order, as many as there are by then; the
+    first error ends all of it."""
     under_way: deque[asyncio.Task[T]] = deque()
     try:
         async with asyncio.TaskGroup() as group:
             async for job in jobs:
                 under_way.append(group.create_task(job))
                 if len(under_way) == at_a_time:
-                    await consume(await under_way.popleft())
+                    await consume(await _results(under_way))
             while under_way:
-                await consume(await under_way.popleft())
+                await consume(await _results(under_way))
     except BaseExceptionGroup as errors:
         raise cause_of(errors) from None
+
+
+async def _results(under_way: deque[asyncio.Task[T]]) -> list[T]:
+    """Of the first and of those behind it that are done, too."""
+    results = [await under_way.popleft()]
+    while under_way and under_way[0].done():
+        results.append(under_way.popleft().result())
+    return results
 
 
 async def in_thread(function: Callable[[], T]) -> T:
@@ -56,3 +72,16 @@ async def in_thread(function: Callable[[], T]) -> T:
 
     threading.Thread(target=run, daemon=True).start()
     return await result
+
+
+async def to_the_end(function: Callable[[], T]) -> T:
+    """Run what takes a moment in a thread; whoever is cancelled waits until it is over, so that it uses
+    nothing that has been closed meanwhile."""
+    work = asyncio.ensure_future(asyncio.to_thread(function))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # nobody is left to be told
+        raise

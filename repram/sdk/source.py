@@ -1,4 +1,4 @@
-"""What is uploaded: a file by its path, or a stream."""
+"""What is uploaded: a file by its path, a folder, several of either, or a stream."""
 
 from __future__ import annotations
 
@@ -6,66 +6,110 @@ import io
 import os
 import stat
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias, cast
 
 from repram.content.chunker import Source
-from repram.content.manifest import MAX_MODE, check_size
+from repram.content.head import MAX_MODE, Kind
 from repram.content.names import portable_name, shown
+from repram.content.pack import Pack
+from repram.content.refs import check_size
 from repram.errors import UsageError
+from repram.sdk.events import LeftOut
 
-Uploadable: TypeAlias = str | os.PathLike[str] | Source
+OnePath: TypeAlias = str | os.PathLike[str]
+Uploadable: TypeAlias = OnePath | Sequence[OnePath] | Source
 
-STREAM_MODE = 0o666  # what a new file gets; the recipient's umask takes from it
+STREAM_MODE: Final = 0o666  # what a new file gets; the recipient's umask takes from it
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """An open source and what the manifest says of it; the size of a stream is known only at its end."""
+    """An open source and what a head says of it; the size of a stream is known only at its end."""
 
     source: Source
+    kind: Kind
     name: str
     size: int | None
-    modified: int
+    modified: int  # Unix nanoseconds
     mode: int
+    entries: int = 0
+    roots: int = 0
+    left_out: tuple[LeftOut, ...] = ()
+    repeatable: bool = False  # it can be opened again, and then read from its beginning
 
     @classmethod
     def open(cls, what: Uploadable, name: str | None) -> Self:
-        """Open a path, or take a stream as it is; call in a thread: opening a pipe may block."""
-        if not isinstance(what, (str, os.PathLike)):
-            return cls(what, portable_name(name or "stream"), None, _now_ms(), STREAM_MODE)
-        path = Path(what)
+        """Open paths, or take a stream as it is; call in a thread: opening a pipe may block."""
+        if not isinstance(what, (str, os.PathLike, Sequence)):
+            return cls._stream(what, name or "stream")
+        paths = paths_of(what)
+        if len(paths) == 1 and not paths[0].is_dir():
+            return cls._file(paths[0], name)
+        return cls._tree(paths, name)
+
+    @classmethod
+    def _stream(cls, source: Source, name: str) -> Self:
+        return cls(source, Kind.FILE, portable_name(name), None, time.time_ns(), STREAM_MODE)
+
+    @classmethod
+    def _file(cls, path: Path, name: str | None) -> Self:
         try:
             file = io.FileIO(path)
         except OSError as error:
-            raise _unreadable(path, error) from None
+            raise UsageError(
+                f"cannot read {shown(str(path))}: {error.strerror}", hint="Check the path."
+            ) from None
         status = os.fstat(file.fileno())
-        named = portable_name(name or path.name)
         if not stat.S_ISREG(status.st_mode):
-            return cls(file, named, None, _now_ms(), STREAM_MODE)
-        modified = max(0, status.st_mtime_ns // 1_000_000)
-        return cls(file, named, status.st_size, modified, status.st_mode & MAX_MODE)
+            return cls._stream(cast("Source", file), name or path.name)
+        try:
+            check_size(status.st_size)
+        except UsageError:
+            file.close()
+            raise
+        return cls(
+            cast("Source", file),
+            Kind.FILE,
+            portable_name(name or path.name),
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_mode & MAX_MODE,
+            repeatable=True,
+        )
 
-    def check(self) -> None:
-        """Refuse now what would be refused at its end."""
-        if self.size is not None:
-            check_size(self.size)
+    @classmethod
+    def _tree(cls, paths: Sequence[Path], name: str | None) -> Self:
+        pack = Pack(paths)
+        check_size(pack.size)
+        first, *others = pack.roots
+        return cls(
+            pack,
+            Kind.TREE,
+            portable_name(name or (f"{first} and {len(others)} more" if others else first)),
+            pack.size,
+            time.time_ns(),
+            0o777,
+            entries=pack.entries,
+            roots=len(pack.roots),
+            left_out=tuple(LeftOut(os.fsdecode(each.path), each.why) for each in pack.left_out),
+            repeatable=True,
+        )
 
     def close(self) -> None:
         """Close what was opened here; a stream belongs to its owner."""
-        if isinstance(self.source, io.FileIO):
+        if isinstance(self.source, (io.FileIO, Pack)):
             self.source.close()
 
 
-def _unreadable(path: Path, error: OSError) -> UsageError:
-    if isinstance(error, IsADirectoryError):
-        return UsageError(
-            f"{shown(str(path))} is a folder, and this version uploads files",
-            hint=f"Pack it: `tar cz {shown(path.name)} | repram upload -`.",
-        )
-    return UsageError(f"cannot read {shown(str(path))}: {error.strerror}", hint="Check the path.")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+def paths_of(what: Uploadable) -> tuple[Path, ...]:
+    """One path or several, as paths; none, for a stream."""
+    if isinstance(what, (str, os.PathLike)):
+        return (Path(what),)
+    if not isinstance(what, Sequence):
+        return ()
+    if not what:
+        raise UsageError("there is nothing to upload")
+    return tuple(map(Path, what))

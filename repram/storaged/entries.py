@@ -25,7 +25,7 @@ from repram.proto.messages import (
 from repram.proto.rpc import Answer, Incoming, Server, framed
 from repram.storaged.access.gate import Gate, Right
 from repram.storaged.holdings.book import Book
-from repram.storaged.holdings.entries import FeedEntry, FeedHead
+from repram.storaged.holdings.entries import FeedHead
 from repram.storaged.holdings.feeds import Feeds
 from repram.storaged.holdings.followers import Followers
 
@@ -63,26 +63,12 @@ class Entries:
         try:
             entry = self.feeds.append(request, body or request.data, account, self._now())
         except Conflict:
-            await self._proof_settled(feed.raw)
+            await self._book.settled(lambda: self.feeds.take_back_proof(feed.raw))
             raise
-        await self._settled(entry)
+        await self._book.settled(lambda: self.feeds.take_back(entry))
         self.followers.tell(entry.feed)
         ttl = request.ttl
         return Held(entry.until - ttl, ttl, max(0, entry.until - self._now()))
-
-    async def _settled(self, entry: FeedEntry) -> None:
-        try:
-            await self._book.tier.settled()
-        except BaseException:
-            self.feeds.take_back(entry)
-            raise
-
-    async def _proof_settled(self, feed: bytes) -> None:
-        try:
-            await self._book.tier.settled()
-        except BaseException:
-            self.feeds.take_back_proof(feed)
-            raise
 
     async def read(self, request: ReadFeed, incoming: Incoming) -> Answer[Feed]:
         """Where the feed has got to, and its entries; with `follow`, those that are still to come."""

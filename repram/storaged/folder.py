@@ -24,7 +24,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     listen: str = f"0.0.0.0:{DEFAULT_PORT}"
     advertise: str = ""  # what its address says instead: behind a port forwarding, for one
     public: bool = False
-    capacity: str = "1GiB"
+    capacity: str = ""  # 1 GiB, or what fits
     disk: str = ""  # in memory without
     keys: str = ""
     snapshot: str = ""  # of what is in memory

@@ -29,6 +29,11 @@ def load_or_create(path: Path) -> bytes:
         file.write(f"{_PREFIX}{to_base64url(seed)}\n")
         file.flush()
         os.fsync(file.fileno())
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)  # the node's address, once given out, has to outlive a power cut
+    finally:
+        os.close(folder)
     return seed
 
 

@@ -36,6 +36,8 @@ class MarkFile:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             new = os.fstat(fd).st_size == 0
             slots = [_parsed(os.pread(fd, _SPACING, place)) for place in (0, _SPACING)]
+            if new:
+                _sync_folder(path.parent)
         except OSError as error:
             raise _failed(path, error) from error
         found = [slot for slot in slots if slot]

@@ -12,7 +12,9 @@ from typing import Final
 from repram.storaged.disk.snapshot import Snapshot
 from repram.storaged.tier import Bytes, Fact, Place
 
-OVERHEAD: Final = 512  # what a fact costs beside its body, so that a million small ones count too
+OVERHEAD: Final = (
+    1024  # what a fact takes beside its body at most, so that a million small ones count too
+)
 
 
 class MemoryTier:

@@ -11,15 +11,16 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final, Self
 
 from repram.errors import RepramError
-from repram.ids import HostPort, NodeAddress, parse_duration, parse_size
+from repram.ids import HostPort, NodeAddress, format_size, parse_duration, parse_size
 from repram.proto import rpc
 from repram.proto.connection import Secret
 from repram.proto.messages import STORAGE
+from repram.storaged import budget, control
 from repram.storaged import clock as clocks
-from repram.storaged import control
 from repram.storaged.access.keeper import Keeper, Terms
 from repram.storaged.access.owners import Owners
 from repram.storaged.access.policy import Policy
+from repram.storaged.attacks import Attacks
 from repram.storaged.clock import Clock
 from repram.storaged.disk.files import TimedFiles
 from repram.storaged.disk.snapshot import Snapshot
@@ -41,6 +42,8 @@ from repram.storaged.vitals import watched
 _SWEEP_INTERVAL: Final = 0.5
 _TEND_INTERVAL: Final = 1.0
 _MARK_INTERVAL: Final = 5.0
+_ATTACKS_INTERVAL: Final = 60.0
+_CAPACITY: Final = "1GiB"
 _DRAIN_TIME: Final = 8.0  # of the ten seconds that stopping may take; the rest is for the tier
 
 _log = logging.getLogger(__name__)
@@ -96,7 +99,7 @@ class Node:
             time=time.monotonic,
             policy=Policy(setup.policy) if setup.policy else None,
         )
-        book = Book(tier, parse_size(setup.capacity))
+        book = _book(tier, setup)
         node = cls(
             folder,
             clock,
@@ -150,7 +153,13 @@ class Node:
                 accepting = tasks.create_task(self.front.accept(self.server, tasks))
                 loops = [
                     tasks.create_task(loop())
-                    for loop in (self._sweep, self._tend, self._mark, self._save_at_intervals)
+                    for loop in (
+                        self._sweep,
+                        self._tend,
+                        self._mark,
+                        self._tell_attacks,
+                        self._save_at_intervals,
+                    )
                 ]
                 await stop.wait()
                 accepting.cancel()
@@ -189,6 +198,13 @@ class Node:
             ):  # the mark from before does, if less well; tending tells of the disk
                 await self._remember()
 
+    async def _tell_attacks(self) -> None:
+        attacks = Attacks()
+        while True:
+            for kind, count in attacks.noticed(self.front.counters()):
+                _log.warning("attack kind=%s count=%d: %s", kind.name, count, kind.what)
+            await asyncio.sleep(_ATTACKS_INTERVAL)
+
     async def _remember(self) -> None:
         mark = self.clock.mark()
         if mark is not None and self._marks is not None:
@@ -220,6 +236,20 @@ class Node:
         except TimeoutError:
             _log.warning("calls cut off after %.0f s", _DRAIN_TIME)
         await self.front.close()
+
+
+def _book(tier: Tier, setup: Setup) -> Book:
+    """What is in memory has to fit there, and so has the index of what is on disk."""
+    memory = budget.for_facts(budget.allowed())
+    if setup.disk:
+        return Book(tier, parse_size(setup.capacity or _CAPACITY), memory)
+    capacity = parse_size(setup.capacity) if setup.capacity else min(parse_size(_CAPACITY), memory)
+    if capacity > memory:
+        _log.warning(
+            "capacity=%s is more than the %s that fit into memory: the kernel may end this node",
+            format_size(capacity), format_size(memory),
+        )  # fmt: skip
+    return Book(tier, capacity)
 
 
 def _snapshot(folder: Folder, setup: Setup, metrics: Metrics) -> Snapshot | None:

@@ -44,6 +44,7 @@ from repram.storaged.reservations import Reservations
 from repram.storaged.tier import Bytes
 
 _HASHED_AT_ONCE: Final = 64 << 10  # bytes; more are hashed in a thread
+_COPIES: Final = 2  # of a body on its way to or from a disk: sealed once more, and not
 _SMALL: Final = 4096  # what is kept as bytes goes out in one piece
 
 
@@ -83,6 +84,7 @@ class Service:
             request.id, terms, request.size, account=account, now=self._now()
         )
         await self._gate.consult("put", request.id, request.size, terms.end_pk)
+        await body.held.enter_async_context(self._book.passing.room(_COPIES * request.size))
         with self._book.room(request.size, self._now()):
             sealed = await body.take(request.size)
             await _check_id(request.id, sealed)
@@ -92,11 +94,7 @@ class Service:
         holding = self.chunks.hold(
             request.id, terms, kept, downloads=request.downloads, account=account, now=now
         )
-        try:
-            await self._book.tier.settled()
-        except BaseException:
-            self.chunks.take_back(holding)
-            raise
+        await self._book.settled(lambda: self.chunks.take_back(holding))
         chunk = holding.chunk
         return Held(chunk.created, chunk.ttl, _remaining(chunk, self._now()))
 
@@ -127,6 +125,7 @@ class Service:
     async def get_from_disk(self, request: Get, incoming: Incoming) -> Answer[Found]:
         """Give back what is held; reading it may take a while."""
         chunk, found = self._find(request, incoming.session)
+        await incoming.held.enter_async_context(self._book.passing.room(_COPIES * chunk.size))
         body = await asyncio.to_thread(self._book.body, chunk)
         if chunk.until <= self._now():  # meanwhile
             self.chunks.get(request.id, self._now())
@@ -170,11 +169,7 @@ class Service:
         self._signatures.renewed(terms, request.lease.signature)
         self._gate.refuse_denied(terms.root, terms.end_pk)
         renewal = self.chunks.renew(terms, now)
-        try:
-            await self._book.tier.settled()
-        except BaseException:
-            self.chunks.take_back_renewal(renewal)
-            raise
+        await self._book.settled(lambda: self.chunks.take_back_renewal(renewal))
         return Done(len(renewal.chunks))
 
     async def end(self, request: End, incoming: Incoming) -> Done:
@@ -183,12 +178,7 @@ class Service:
         terms = EndTerms(request.root, request.end_pk, request.time)
         statements.check(terms.end_pk, terms.statement(), request.signature)
         ended, count = self.chunks.end(terms.root, terms.end_pk, account, self._now())
-        try:
-            await self._book.tier.settled()
-        except BaseException:
-            if self._book.tier.undone(ended.place):
-                self._book.take_back(ended)
-            raise
+        await self._book.settled(lambda: self._book.take_back_if_undone(ended))
         return Done(count)
 
     def _right_to_end(self, request: End, session: Session) -> Right:

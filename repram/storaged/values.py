@@ -81,17 +81,12 @@ class Values:
         account = self._gate.admit(incoming.session, Right.STORE)
         _check_size(request)
         await self._consult(request)
+        await incoming.held.enter_async_context(self._book.passing.room(2 * request.size))
         with self._book.room(request.size, self._now()):
             body = bytes(await incoming.take(request.size))
         values: list[Bytes] = [body] if body else [each.value for each in request.records]
         outcomes, kept = self.records.put(request, values, account, self._now())
-        try:
-            await self._book.tier.settled()
-        except BaseException:
-            self.records.take_back(kept, self._now())
-            raise
-        self.records.settled(kept)
-        self._tell(kept)
+        await self._book.settled(lambda: self._written(kept))
         return OutcomesReply(tuple(outcomes))
 
     async def _consult(self, request: PutRecords) -> None:
@@ -101,6 +96,10 @@ class Values:
             item = statements.record_id(request.owner, record.label)
             size = request.size or len(record.value)
             await self._gate.consult("put", item.raw, size, request.owner)
+
+    def _written(self, kept: Sequence[RecordEntry]) -> None:
+        self.records.settle(kept, self._now())
+        self._tell(kept)
 
     def _tell(self, kept: Sequence[RecordEntry]) -> None:
         for entry in kept:
@@ -125,7 +124,8 @@ class Values:
         return Answer(told(entry, version, b"", now), body)
 
     async def _read(self, entry: RecordEntry) -> AsyncIterator[Bytes]:
-        yield await asyncio.to_thread(self.records.value, entry)
+        async with self._book.passing.room(2 * entry.size):
+            yield await asyncio.to_thread(self.records.value, entry)
 
     # ---- what is the owner's alone
 

@@ -35,6 +35,15 @@ def test_the_cost_so_far_is_that_of_living_children_too() -> None:
         assert process.cpu_s() > 0.3
 
 
+def test_the_cost_so_far_is_that_of_children_too_that_have_ended() -> None:
+    burn = "import time\\nwhile time.process_time() < 0.3: pass"
+    program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{burn}'])"
+    with python(f"{program}; print(1, flush=True); input()") as process:
+        process.line()
+        assert process.cpu_s() > 0.3
+        assert process.family() == {process.pid}
+
+
 def test_what_ends_in_silence_fails_with_its_complaint() -> None:
     silent = python("raise SystemExit('no such luck')")
     with silent, pytest.raises(Failed, match="no such luck"):

@@ -11,15 +11,15 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from bench import report
-from bench.report import Run
 from bench.results import read
+from bench.run import Run
 
 RECORDED = Path(__file__).with_name("run.jsonl")
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report.write(RECORDED, tmp_path_factory.mktemp("docs"))
+    return report.write([RECORDED], tmp_path_factory.mktemp("docs"))
 
 
 def goodputs(link: str, peer: str) -> list[float]:
@@ -36,8 +36,8 @@ def row(page: Path, first: str, section: str) -> list[str]:
 
 def test_ratios_come_first(page: Path) -> None:
     titles = re.findall(r"^## (.*)", page.read_text(), re.MULTILINE)
-    assert titles[0] == "Against the others"
-    assert titles[1:] == [
+    assert titles[:3] == ["Against the others", "Files against the others", "Files"]
+    assert titles[3:] == [
         *("Goodput by link", "CPU", "Goodput by loss", "Fairness", "Queueing", "Socket buffers"),
         *("Calls", "Import", "How it is measured", "Left out", "Failed"),
     ]
@@ -54,6 +54,25 @@ def test_goodput_is_told_with_its_spread(page: Path) -> None:
     measured = goodputs("L4", "repram-bbr")
     told = row(page, "repram, BBR", "Goodput by link")[1]
     assert told == f"{median(measured):.1f} ({min(measured):.1f}–{max(measured):.1f})"
+
+
+def test_files_are_compared_move_by_move(page: Path) -> None:
+    def rates(peer: str, move: str) -> list[float]:
+        lines = Run(read(RECORDED)).of("files", link="L1", peer=peer, move=move)
+        return [line["goodput_mb_s"] for line in lines]
+
+    ours = {move: rates("repram", move) for move in ("upload", "download")}
+    for peer, moves in {"scp": ("handover",) * 2, "restic": ("upload", "download")}.items():
+        cells = row(page, peer, "Files against the others")
+        for own, theirs, cell in zip(ours.values(), moves, cells, strict=False):
+            each = [mine / other for mine, other in zip(own, rates(peer, theirs), strict=True)]
+            assert cell.startswith(f"{median(each):.2f}"), (peer, theirs)
+
+
+def test_what_failed_on_a_link_has_no_figure_there(page: Path) -> None:
+    assert row(page, "scp", "Files")[1] == "–"
+    assert "- files, L4, one, scp: did not end within 120 s" in page.read_text()
+    assert "- Syncthing: `syncthing` is missing" in page.read_text()
 
 
 def test_every_loss_has_its_column(page: Path) -> None:
@@ -95,6 +114,6 @@ def test_a_run_of_a_part_tells_that_part_alone(tmp_path: Path) -> None:
     part = tmp_path / "part.jsonl"
     lines = [line for line in read(RECORDED) if line["scenario"] in ("machine", "rpc")]
     part.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    text = report.write(part, tmp_path).read_text()
+    text = report.write([part], tmp_path).read_text()
     assert re.findall(r"^## (.*)", text, re.MULTILINE) == ["Calls", "How it is measured"]
     assert "plots/" not in text

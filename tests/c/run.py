@@ -4,6 +4,7 @@ import argparse
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.c.compile import LANGUAGE, ROOT, TESTS, Compiler, programs, require, select
@@ -28,7 +29,10 @@ def main() -> int:
     compiler = Compiler("gcc", flags, (), ROOT / "build" / "c" / mode)
     sources = select(sorted(TESTS.glob("test_*.c")), arguments.names)
     wrapper = VALGRIND if arguments.valgrind else ()
-    failed = [path.name for path in programs(compiler, sources) if not passes(path, wrapper)]
+    made = programs(compiler, sources)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        passed = list(pool.map(lambda path: passes(path, wrapper), made))
+    failed = [path.name for path, well in zip(made, passed, strict=True) if not well]
     print(f"C tests, {mode}: {len(sources) - len(failed)} passed, {len(failed)} failed", *failed)
     return 1 if failed else 0
 
@@ -43,13 +47,22 @@ def parse() -> argparse.Namespace:
 
 
 def passes(program: Path, wrapper: tuple[str, ...]) -> bool:
-    """Runs one test program and prints its line."""
+    """Runs one test program and prints what it said, then its line."""
     start = time.monotonic()
     environment = {**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1"}
-    code = subprocess.run([*wrapper, program], check=False, env=environment).returncode
-    outcome = "ok" if code == 0 else f"FAILED ({code})"
-    print(f"{program.name} {outcome} {time.monotonic() - start:.1f} s", flush=True)
-    return code == 0
+    said = subprocess.run(
+        [*wrapper, program],
+        check=False,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    outcome = "ok" if said.returncode == 0 else f"FAILED ({said.returncode})"
+    line = f"{program.name} {outcome} {time.monotonic() - start:.1f} s"
+    print(f"{said.stdout}{line}", flush=True)
+    return said.returncode == 0
 
 
 if __name__ == "__main__":

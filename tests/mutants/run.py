@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+COMPILERS = Path(__file__).parent / "bin"  # compiles for all copies what is the same in them once
 MARK = "# caught-by: "
 SIMULATOR = "python -m tests.sim --seeds 500 --first 1 --stop --jobs 1"
 FAILED_SEED = re.compile(r"^seed (\d+) .* FAILED: (.*)", re.MULTILINE)
@@ -60,7 +61,8 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="repram-mutants-") as folder,
         ThreadPoolExecutor(2) as pool,
     ):
-        original = Path(folder, "original")
+        original = Path(folder, "original", "tree")
+        Path(folder, "compiled").mkdir()
         plant(original)
         codes = pool.map(lambda check: run_in_copy(check, original).returncode, checks)
         sound = dict(zip(checks, codes, strict=True))
@@ -85,7 +87,7 @@ def collect(names: list[str]) -> list[Mutant]:
 
 
 def plant(tree: Path) -> None:
-    """A copy of what git knows and does not ignore, with its extension built."""
+    """A copy of what git knows and does not ignore, with all of it compiled."""
     git = ["git", "-c", "safe.directory=*"]  # the checkout may be another user's, as in a container
     listing = [*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -96,6 +98,7 @@ def plant(tree: Path) -> None:
     (tree / "build" / "types").mkdir(parents=True)
     (tree / "build" / "types" / "repram_cli").symlink_to("../../cli")
     build(tree)
+    inside(tree, sys.executable, "-m", "compileall", "-q", "repram", "cli", "tests")
     where = inside(tree, sys.executable, "-c", "import repram._core as c; print(c.__file__)")
     if not where.stdout.startswith(str(tree)):
         raise SystemExit(f"the copy is not what its tests import: {where.stdout}{where.stderr}")
@@ -112,8 +115,9 @@ def inside(tree: Path, *command: str) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": f"{tree}{os.pathsep}{tree / 'build' / 'types'}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "CFLAGS": "-O1",  # compiled once a mutant, so compiling quickly matters
+        "PATH": f"{COMPILERS}{os.pathsep}{os.environ['PATH']}",
+        "CC": "gcc",
+        "COMPILED": str(tree.parents[1] / "compiled"),
         "GIT_CEILING_DIRECTORIES": str(tree.parent),  # or git apply obeys a repository around it
     }
     return subprocess.run(
@@ -144,7 +148,7 @@ def run(check: str, tree: Path) -> subprocess.CompletedProcess[str]:
 @contextmanager
 def copy_of(original: Path) -> Iterator[Path]:
     """A tree of its own for each run: checks build and cache inside it."""
-    with tempfile.TemporaryDirectory(dir=original.parent) as folder:
+    with tempfile.TemporaryDirectory(dir=original.parents[1]) as folder:
         tree = Path(folder, "tree")
         shutil.copytree(original, tree, symlinks=True)
         yield tree

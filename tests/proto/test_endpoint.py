@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import closing
 from hashlib import sha256
 from random import Random
 
 import pytest
 
+from repram._core import lib
 from repram.errors import (
     DeadAddress,
     IncompatibleVersion,
@@ -413,9 +415,7 @@ class LongWay(asyncio.DatagramProtocol):
             out.sendto(data, target)
 
 
-def test_something_long_that_trickles_in_wakes_its_reader_for_few_of_its_packets(
-    run: Run[None],
-) -> None:
+def test_something_long_that_trickles_in_is_fetched_by_the_clock(run: Run[None]) -> None:
     async def main() -> None:
         loop, settings = asyncio.get_running_loop(), Settings(mtu=1472)
         async with (
@@ -426,27 +426,28 @@ def test_something_long_that_trickles_in_wakes_its_reader_for_few_of_its_packets
             out, way = await loop.create_datagram_endpoint(
                 lambda: LongWay(server.address), local_addr=("127.0.0.1", 0)
             )
-            carrying = tasks.create_task(way.carry(out))
-            mine = await client.connect(out.get_extra_info("sockname"), server.key)
-            theirs = await server.accept()
-            wakings = 0
+            with closing(out):
+                carrying = tasks.create_task(way.carry(out))
+                mine = await client.connect(out.get_extra_info("sockname"), server.key)
+                theirs = await server.accept()
+                fetched = 0
 
-            def counted(why: int) -> None:
-                nonlocal wakings
-                wakings += 1
-                server.turn(why)
+                def timed(why: int) -> None:  # which receives only while the socket rests
+                    nonlocal fetched
+                    before = theirs.stats().packets_received
+                    server.turn(why)
+                    fetched += theirs.stats().packets_received - before
 
-            loop.add_reader(server._watch, counted, 1)
-            loop.add_reader(server._timer, counted, 2)
-            stream = await mine.open_stream()
-            stream.write(bytes(4 * MIB))
-            stream.send_eof()
-            assert len(await read_all(await theirs.accept_stream())) == 4 * MIB
-            assert wakings < theirs.stats().packets_received / 2
-            for _ in range(3):  # and when it is over, who asks is heard at once again
-                assert await echoed(mine, theirs, b"still there?") == b"still there?"
-            carrying.cancel()
-            out.close()
+                loop.add_reader(server._timer, timed, lib.RP_TURN_TIMER)
+                stream = await mine.open_stream()
+                stream.write(bytes(4 * MIB))
+                stream.send_eof()
+                assert len(await read_all(await theirs.accept_stream())) == 4 * MIB
+                assert fetched
+                for _ in range(3):  # and when it is over, who asks is heard at once again
+                    assert await echoed(mine, theirs, b"still there?") == b"still there?"
+                loop.add_reader(server._timer, server.turn, lib.RP_TURN_TIMER)
+                carrying.cancel()
 
     run(main())
 

@@ -162,7 +162,7 @@ def test_puts_of_one_turn_travel_together_under_one_signature(run: Run[None]) ->
         async with both() as (node, values):
             await values.put("before", b"")  # so that there is a session
             await asyncio.gather(*(values.put(f"name {n}", b"%d" % n) for n in range(100)))
-            assert [len(request.records) for request in node.puts[-2:]] == [64, 36]
+            assert sorted(len(request.records) for request in node.puts[-2:]) == [36, 64]
             found = await asyncio.gather(*(values.get(f"name {n}") for n in range(100)))
             assert [each.value for each in found] == [b"%d" % n for n in range(100)]
 

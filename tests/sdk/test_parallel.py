@@ -32,8 +32,8 @@ def test_results_come_in_order_whichever_job_ends_first(run: Run[None]) -> None:
             gates[number].set()
             return number
 
-        async def consume(number: int) -> None:
-            seen.append(number)
+        async def consume(numbers: list[int]) -> None:
+            seen.extend(numbers)
 
         await in_order(from_list([job(number) for number in range(4)]), consume, at_a_time=4)
         assert seen == [0, 1, 2, 3]
@@ -56,9 +56,9 @@ def test_never_more_than_a_few_are_under_way(run: Run[None]) -> None:
                 most = max(most, started - finished)
                 yield job(number)
 
-        async def consume(_number: int) -> None:
+        async def consume(numbers: list[int]) -> None:
             nonlocal finished
-            finished += 1
+            finished += len(numbers)
 
         await in_order(jobs(), consume, at_a_time=3)
         assert (started, finished, most) == (50, 50, 3)
@@ -80,7 +80,7 @@ def test_the_first_error_is_raised_bare_and_ends_the_rest(run: Run[None]) -> Non
         async def failing() -> int:
             raise NotFound("it is gone")
 
-        async def consume(_number: int) -> None:
+        async def consume(_numbers: list[int]) -> None:
             raise AssertionError
 
         with pytest.raises(NotFound, match="it is gone"):

@@ -9,7 +9,7 @@ from tests.sim.exchange import Request
 from tests.sim.link import Burst, LinkSettings
 from tests.sim.plan import MS, SECOND, ClientPlan, Plan
 
-PLAIN = LinkSettings(delay=10 * MS, rate=20_000_000, queue=1_000_000)
+PLAIN = LinkSettings(delay=10 * MS, rate=6_000_000, queue=300_000)
 EVERYTHING = replace(
     PLAIN,
     loss=0.05,
@@ -32,11 +32,11 @@ PATHS: dict[str, LinkSettings] = {
     "300 ms RTT": replace(PLAIN, delay=150 * MS),
     "everything": EVERYTHING,
     "everything at 300 ms RTT": replace(EVERYTHING, delay=150 * MS),
-    "a narrow queue": replace(PLAIN, rate=2_000_000, queue=30_000),
+    "a narrow queue": replace(PLAIN, rate=600_000, queue=30_000),
     "a blackout of 5 s": replace(PLAIN, blackouts=((300 * MS, 5300 * MS),)),
     "a small MTU": replace(PLAIN, mtu=1300),
     "an MTU that falls": replace(PLAIN, mtu_changes=((300 * MS, 1280), (600 * MS, 1230))),
-    "a new address every 2 s": replace(PLAIN, rate=2_000_000),
+    "a new address every 2 s": replace(PLAIN, rate=600_000),
     "wrap and new keys at 10 % loss": replace(PLAIN, loss=0.1),
     "the other suite": replace(PLAIN, loss=0.01),
 }

@@ -46,7 +46,7 @@ def test_each_direction_finds_what_it_carries(seed: int) -> None:
     random = Random(f"found {seed}")
     path = replace(drawn_path(random), loss=0.0)
     there, back = (replace(path, mtu=random.randint(1200, 1500)) for _ in range(2))
-    scenario = Largest(plan_of(f"found {seed}", there, back, Request(1, 6 * MIB, 6 * MIB)))
+    scenario = Largest(plan_of(f"found {seed}", there, back, Request(1, 3 * MIB, 3 * MIB)))
     result = scenario.run()
     assert result.ok, f"{result.why}\n{result.plan}"
     for size, link in zip(scenario.found, (there, back), strict=True):

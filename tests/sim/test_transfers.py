@@ -27,13 +27,13 @@ def transfer(link: LinkSettings, request: Request, seed: str = "transfer") -> Re
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_ten_mebibytes_arrive_each_way_despite(name: str) -> None:
-    succeeds(both_ways(name, 10 * MIB))
+def test_three_mebibytes_arrive_each_way_despite(name: str) -> None:
+    succeeds(both_ways(name, 3 * MIB))
 
 
 @pytest.mark.parametrize("loss", [0, 0.01, 0.05, 0.2])
-@pytest.mark.parametrize(("up", "down"), [(10 * MIB, 0), (0, 10 * MIB)])
-def test_ten_mebibytes_arrive_one_way_despite_loss(loss: float, up: int, down: int) -> None:
+@pytest.mark.parametrize(("up", "down"), [(3 * MIB, 0), (0, 3 * MIB)])
+def test_three_mebibytes_arrive_one_way_despite_loss(loss: float, up: int, down: int) -> None:
     counters = transfer(replace(PLAIN, loss=loss), Request(1, up, down)).counters
     assert bool(counters["link_lost"]) == bool(loss)
     assert bool(counters["retransmitted_frames"]) >= bool(loss)
@@ -64,7 +64,7 @@ def test_packet_numbers_wrap_and_keys_change() -> None:
 
 
 def test_a_session_follows_an_address_that_keeps_changing() -> None:
-    counters = succeeds(both_ways("a new address every 2 s", 12 * MIB)).counters
+    counters = succeeds(both_ways("a new address every 2 s", 4 * MIB)).counters
     assert counters["migrations"] == counters["world_rebound"] > 1
 
 
@@ -90,7 +90,7 @@ def test_the_same_seed_gives_the_same_trace(wanted: Request) -> None:
     assert len(traces) == 2
 
 
-@pytest.mark.parametrize("seed", range(1, 21))
+@pytest.mark.parametrize("seed", range(1, 6))
 def test_random_scenarios_pass_and_repeat(seed: int) -> None:
     first, second = run_seed(seed), run_seed(seed)
     assert first.ok, f"seed {seed}: {first.why}\n{first.plan}"

@@ -65,7 +65,9 @@ def _reset_past_credit(side: Side) -> tuple[bytes, int]:
 
 
 def _one_stream_more(side: Side) -> tuple[bytes, int]:
-    return stream(2 * Credit(side).streams, 0, b"!"), STREAM_LIMIT
+    # Than may ever be granted: a MAX_STREAMS may be on its way, and make lawful what is said again.
+    most = Credit(side).first + side.peer.granted.max_streams
+    return stream(2 * most, 0, b"!"), STREAM_LIMIT
 
 
 def _stream_of_nobody(_side: Side) -> tuple[bytes, int]:

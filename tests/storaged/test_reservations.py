@@ -169,12 +169,15 @@ def test_a_download_is_given_back_twice_and_then_counts(run: Run[None]) -> None:
     run(main())
 
 
-def test_what_was_handed_out_whole_cannot_be_given_back(run: Run[None]) -> None:
+def test_what_was_handed_out_whole_is_given_back_like_the_rest(run: Run[None]) -> None:
     async def main() -> None:
-        async with people(Clock(), 1, downloads=1) as (anna,):
-            await anna.claim()
-            await anna.fetch()
-            assert await anna.give_back() == Claimed(0, 0, 1, 0)
+        async with people(Clock(), 2, downloads=1) as (anna, ben):
+            for left in (1, 1, 0):
+                await anna.claim()
+                await anna.fetch()
+                with pytest.raises(NotFound, match="downloaded 1 times"):
+                    await ben.claim()
+                assert await anna.give_back() == Claimed(0, left, 1 - left, 0)
             with pytest.raises(NotFound, match="downloaded 1 times"):
                 await anna.claim()
 

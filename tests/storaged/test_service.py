@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -23,6 +25,7 @@ from repram.errors import (
 from repram.proto.messages import (
     CHUNK_MAX,
     CHUNK_TTL_MIN,
+    STORAGE,
     TTL_MAX,
     About,
     Done,
@@ -37,10 +40,13 @@ from repram.proto.messages import (
     Request,
 )
 from repram.proto.rpc import Answered, Caller
-from repram.storaged.memory import OVERHEAD
+from repram.storaged.disk.tier import DiskTier
+from repram.storaged.memory import OVERHEAD, MemoryTier
+from repram.storaged.tier import Tier
 from tests.conftest import Run
-from tests.leases import ALICE, BOB, MINUTE
-from tests.storaged.answering import Clock, node
+from tests.leases import ALICE, BOB, MINUTE, Owner
+from tests.nodes import calling, serving
+from tests.storaged.answering import Answering, Clock, node
 from tests.storaged.lasting import LastingTier
 
 SEALED = b"sealed bytes"
@@ -403,6 +409,57 @@ def test_a_full_node_refuses_before_it_reads_and_serves_what_it_has(run: Run[Non
     run(main())
 
 
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_short_lived_writes_of_ten_times_the_capacity_are_never_refused_while_what_lives_fits(
+    run: Run[None], tmp_path: Path, where: str
+) -> None:
+    async def main() -> None:
+        clock, at_once, size = Clock(), 10, 3_000
+        store = DiskTier.open(tmp_path, slots=64, segment_size=16 << 10)
+        tier: Tier = MemoryTier() if where == "memory" else store
+        async with node(clock, at_once * tier.cost(size), tier=tier) as asked:
+            for _ in range(11):
+                for _ in range(at_once):
+                    body = os.urandom(size)
+                    await asked.call(ALICE.put(body, clock.time, CHUNK_TTL_MIN), body=body)
+                further = ALICE.put(b"further", clock.time, CHUNK_TTL_MIN)
+                assert await refused(asked, further, b"further", "is full") is Full
+                clock.time += CHUNK_TTL_MIN
+                await tier.tend(clock.time)
+        log = sum(path.stat().st_size for path in (tmp_path / "log").iterdir())
+        assert log < 3 * at_once * tier.cost(size)
+        await store.close()
+
+    run(main())
+
+
+def test_leases_and_reservations_take_room_too_and_give_it_back(run: Run[None]) -> None:
+    async def main() -> None:
+        clock = Clock()
+        answering = Answering(clock, capacity=11_000)
+        book = answering.book
+        async with serving(answering.server) as address, calling(address) as session:
+            asked = Caller(session, STORAGE)
+            await asked.call(ALICE.put(SEALED, clock.time), body=SEALED)
+            alone = book.used
+            await asked.call(BOB.put(SEALED, clock.time, 2 * MINUTE), body=SEALED)
+            assert (both := book.used) >= alone + 700
+            limited = ALICE.put(b"limited", clock.time, downloads=3)
+            await asked.call(limited, body=b"limited")
+            assert book.used >= both + 5_000
+            for number in range(3, 6):
+                lease = Owner.number(number).put(SEALED, clock.time)
+                await asked.call(lease, body=SEALED)
+            refusing = Owner.number(9).put(SEALED, clock.time)
+            assert await refused(asked, refusing, SEALED, "is full") is Full
+            await asked.ask(BOB.end(refusing.lease.root))
+            clock.time += MINUTE
+            book.expire(clock.time)
+            assert book.used == OVERHEAD, "of the end that is kept"
+
+    run(main())
+
+
 def test_bytes_on_their_way_count_until_they_are_there_or_given_up(run: Run[None]) -> None:
     async def main() -> None:
         clock = Clock()
@@ -455,6 +512,42 @@ def test_what_cannot_be_written_is_not_there(run: Run[None]) -> None:
             await asked.call(put, body=b"another")
             assert await asked.ask(ALICE.renewal(held, clock.time, 2 * MINUTE)) == Done(1)
             assert await asked.ask(Has((put.id, held.id))) == Here((MINUTE, 2 * MINUTE))
+
+    run(main())
+
+
+class Slow(LastingTier):
+    """Its first settling takes until the test has seen that nobody waits any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.left = asyncio.Event(), asyncio.Event()
+
+    async def settled(self) -> None:
+        if not self.entered.is_set():
+            self.entered.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.left.set()
+        await super().settled()
+
+
+@pytest.mark.parametrize("failing", [True, False], ids=["not written", "written"])
+def test_what_becomes_of_a_put_is_seen_even_when_its_caller_has_gone(
+    run: Run[None], failing: bool
+) -> None:
+    async def main() -> None:
+        clock, tier = Clock(), Slow()
+        async with node(clock, tier=tier) as asked:
+            put = ALICE.put(SEALED, clock.time)
+            putting = asyncio.create_task(asked.call(put, body=SEALED))
+            await tier.entered.wait()
+            tier.failing = failing
+            putting.cancel()
+            await tier.left.wait()
+            here = await asked.ask(Has((put.id,)))
+            assert here == Here((0 if failing else MINUTE,))
 
     run(main())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Final, TypeAlias, TypeVar
 
 from repram.errors import StreamReset
@@ -30,6 +31,7 @@ class Incoming:
     def __init__(
         self, stream: Stream, patience: float, starved: Callable[[], None] | None = None
     ) -> None:
+        self.held = AsyncExitStack()  # what is entered there is left once the answer has gone
         self._stream = stream
         self._patience = patience
         self._starved = starved
@@ -63,12 +65,22 @@ class Incoming:
         return body
 
     async def take_rest(self, limit: int) -> bytearray:
-        """Whatever comes until the end, if it is not more than `limit` bytes."""
-        body = bytearray()
-        while piece := await self.read():
-            if len(body) + len(piece) > limit:
-                raise Malformed(f"more than the {limit} bytes that were asked for came")
-            body += piece
+        """Whatever comes until the end, if it is not more than `limit` bytes. What is kept for it grows with
+        what has come, for the limit may be far away."""
+        body, done = bytearray(min(limit, PIECE)), 0
+        while done < limit:
+            if done == len(body):
+                grown = bytearray(min(limit, 4 * done))
+                grown[:done] = body
+                body = grown
+            with memoryview(body)[done:] as free:
+                size = await self._read_into(free)
+            if not size:
+                del body[done:]
+                return body
+            done += size
+        if await self.read(1):
+            raise Malformed(f"more than the {limit} bytes that were asked for came")
         return body
 
     async def take_exactly(self, size: int) -> bytearray:

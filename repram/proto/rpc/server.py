@@ -234,13 +234,14 @@ class _Calls(Generic[Q, P]):
         try:
             async with deadline:
                 await self._server.slots.take(self._waiting)
+                incoming = Incoming(stream, self._server.patience, self._starved)
                 try:
-                    incoming = Incoming(stream, self._server.patience, self._starved)
                     answering = handler(request, incoming)
                     answer = await self._outcome(stream, answering, kind, began)
                     await self._respond(stream, *answer)
                 finally:
                     self._server.slots.give()
+                    await incoming.held.aclose()
         except TimeoutError:
             if not deadline.expired():
                 raise

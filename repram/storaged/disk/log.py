@@ -106,11 +106,9 @@ class Log:
         """The number of the segment that is appended to."""
         return max(self.segments, default=0)
 
-    def make_sure(self, first: int) -> None:
-        """At the start: sync the segments from this one on, for a process that was killed did not."""
-        for number, segment in self.segments.items():
-            if first <= number < self.active:
-                self._files.sync(segment.file)
+    def make_sure(self) -> None:
+        """At the start: sync what a process that was killed did not. All segments but the last one are, for
+        each was before the next one was made."""
         self._new_names = True
         self.sync()
 

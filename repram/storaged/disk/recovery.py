@@ -104,7 +104,7 @@ class Recovery:
                 "the disk: an unfinished write of %d bytes was cut off", tail.end - tail.start
             )
             log.cut_tail(tail.segment, tail.start)
-        log.make_sure(self._sure[0])
+        log.make_sure()
 
     def _is_whole(self, found: Found) -> bool:
         entry = found.entry

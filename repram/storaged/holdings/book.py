@@ -6,18 +6,21 @@ own and a key that begins with a letter of its own. Time comes from outside.
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import msgspec
 
-from repram.errors import Full
+from repram.errors import Full, RepramError
 from repram.ids import format_size
+from repram.storaged.passing import Passing
 from repram.storaged.tier import Bytes, Fact, Place, Tier
 
+INDEXED: Final = 1536  # bytes of memory that a fact takes at most whose body is elsewhere
 _SPAN: Final = 100  # milliseconds that share a place in the queue
 _COPIED: Final = 500  # facts that are copied before others have a turn
 _COPIED_SIZE: Final = 8 << 20
@@ -48,11 +51,17 @@ class Book:
     whose time was put off is met early and moved on, so that renewing and replacing leave nothing behind.
     """
 
-    def __init__(self, tier: Tier, capacity: int) -> None:
+    def __init__(self, tier: Tier, capacity: int, memory: int | None = None) -> None:
+        """`memory` is for a tier that keeps bodies elsewhere: two thirds for the index of what is there, the
+        rest for bodies on their way."""
         self.tier = tier
         self.capacity = capacity
+        self.memory = memory and memory * 2 // 3
+        self.passing = Passing(memory and memory // 3)
+        self.beside = 0  # bytes of what hangs on facts, as their kinds count it
         self.on_its_way = 0
         self._entries: dict[bytes, Entry] = {}
+        self._settling: set[asyncio.Task[None]] = set()
         self._due: dict[int, list[bytes]] = {}  # keys by span
         self._spans: list[int] = []  # a heap
         self._kinds: dict[bytes, tuple[Read, Gone]] = {}
@@ -126,7 +135,12 @@ class Book:
     @property
     def used(self) -> int:
         """Bytes that are taken, those on their way included."""
-        return self.tier.used + self.on_its_way
+        return self.tier.used + self.on_its_way + self.beside
+
+    @property
+    def indexed(self) -> int:
+        """Bytes of memory that facts take, their bodies not included."""
+        return len(self._entries) * INDEXED + self.beside
 
     # ---- changing
 
@@ -142,12 +156,18 @@ class Book:
             self.on_its_way -= cost
 
     def make_room(self, cost: int, now: int) -> None:
-        """What has expired makes room; nothing else does."""
+        """What has expired makes room; nothing else does. What takes less is always taken."""
         while self.used + cost > self.capacity:
             if not self.expire(now):
                 raise Full(
                     f"this node is full: {format_size(self.used)} of {format_size(self.capacity)} are "
                     f"taken, and {format_size(cost)} more do not fit"
+                )
+        while self.memory is not None and cost > 0 and self.indexed + INDEXED > self.memory:
+            if not self.expire(now):
+                raise Full(
+                    f"this node is full: with {len(self)} items the {format_size(self.memory)} of memory "
+                    f"are taken that it has to know them by"
                 )
 
     def keep(self, entry: Entry, body: Bytes, now: int) -> None:
@@ -199,6 +219,11 @@ class Book:
             del self._entries[entry.key]
             self._tell(entry)
 
+    def take_back_if_undone(self, entry: Entry) -> None:
+        """The same, if so it is."""
+        if self.tier.undone(entry.place):
+            self.take_back(entry)
+
     def put_back(self, entry: Entry) -> None:
         """What came in its place could not be written: it is here again."""
         self._entries[entry.key] = entry
@@ -209,6 +234,26 @@ class Book:
         """Its other time could not be written: it has the one from before."""
         entry.until = until
         self._queue(entry)
+
+    async def settled(self, look: Callable[[], None]) -> None:
+        """All that was asked of the tier so far is written, or it raises. Then `look` sees what became of it,
+        even when whoever waited has gone meanwhile."""
+        try:
+            await self.tier.settled()
+        except asyncio.CancelledError:
+            left = asyncio.create_task(self._settled_later(look))
+            self._settling.add(left)
+            left.add_done_callback(self._settling.discard)
+            raise
+        except RepramError:
+            look()
+            raise
+        look()
+
+    async def _settled_later(self, look: Callable[[], None]) -> None:
+        with suppress(RepramError):
+            await self.tier.settled()
+        look()
 
     def body(self, entry: Entry) -> Bytes:
         """The bytes; IntegrityFailure when they are damaged."""

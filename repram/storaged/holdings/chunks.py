@@ -22,6 +22,8 @@ from repram.storaged.tier import Bytes, Fact
 
 LETTER: Final = b"c"
 LEASES_MAX: Final = 12  # on one chunk; what a restart needs of them has to fit into META_MAX
+_LEASED: Final = 704  # bytes that each lease but the first takes beside a chunk's own
+_LIMITED: Final = 5120  # and all the reservations that there may be at one time
 
 
 class Chunk(Entry, gc=False):
@@ -140,10 +142,12 @@ class Chunks:
         limit = Limit(downloads) if downloads else None
         chunk = Chunk(LETTER + item, batch.until, len(body), None, now, (batch,), limit)
         try:
+            self._book.make_room(self._cost(chunk) + _beside(chunk), now)
             self._book.keep(chunk, body, now)
         except BaseException:
             self._refund(batch, chunk)
             raise
+        self._book.beside += _beside(chunk)
         self._link(chunk, batch)
         return Holding(chunk, batch, added=True)
 
@@ -221,8 +225,10 @@ class Chunks:
                 self._drop_lease(chunk, each)
         if len(chunk.batches) >= LEASES_MAX:
             raise Full(f"this item is held under {LEASES_MAX} leases, and not under more")
+        self._book.make_room(_LEASED, now)
         self._gate.charge(batch.account, batch.terms.end_pk, self._cost(chunk))
         chunk.batches += (batch,)
+        self._book.beside += _LEASED
         self._link(chunk, batch)
         self._book.amend(chunk, max(chunk.until, batch.until))
 
@@ -242,6 +248,8 @@ class Chunks:
         self._book.amend(chunk, max(each.until for each in rest))
 
     def _drop_lease(self, chunk: Chunk, batch: Batch) -> None:
+        """It is not the only one."""
+        self._book.beside -= _LEASED
         chunk.batches = tuple(each for each in chunk.batches if each is not batch)
         self._unlink(chunk, batch)
 
@@ -275,6 +283,7 @@ class Chunks:
         chunk = Chunk(fact.key, fact.until, fact.size, fact.place, meta.created, (), meta.limit)
         for terms, until, account in meta.leases:
             self._read_lease(chunk, Batch(terms, until, account))
+        self._book.beside += _beside(chunk)
         return chunk
 
     def _read_lease(self, chunk: Chunk, read: Batch) -> None:
@@ -295,6 +304,7 @@ class Chunks:
 
     def _gone(self, entry: Entry) -> None:
         if isinstance(entry, Chunk):
+            self._book.beside -= _beside(entry)
             for batch in entry.batches:
                 self._unlink(entry, batch)
 
@@ -314,6 +324,10 @@ _decoder: Final = msgspec.msgpack.Decoder(_Meta)
 
 def _holds(batch: Batch, chunk: Chunk) -> bool:
     return any(each is batch for each in chunk.batches)
+
+
+def _beside(chunk: Chunk) -> int:
+    return (len(chunk.batches) - 1) * _LEASED + (_LIMITED if chunk.limit else 0)
 
 
 def _downloads(chunk: Chunk) -> int:

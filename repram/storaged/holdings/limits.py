@@ -71,13 +71,13 @@ class Limit(msgspec.Struct, array_like=True):
         return self.reserved[-1]
 
     def give_back(self, claimant: bytes, now: int) -> None:
-        """Others may have it; but for the third time it counts, and what is counted stays so."""
+        """Others may have it, also when it was handed out whole: of what hangs on the item nothing may have
+        come. For the third time it counts."""
         reserved = self.of(claimant, now)
         if reserved is None:
             raise NotFound("this key has reserved no download, or its ten minutes are over")
         self.reserved.remove(reserved)
-        if reserved.counted:
-            return
+        self.taken -= reserved.counted
         if reserved.given_back >= GIVEN_BACK_MAX:
             self.taken += 1
         else:

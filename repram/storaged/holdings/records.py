@@ -126,17 +126,14 @@ class Records:
                 done.kept.append(entry)
         return done
 
-    def settled(self, kept: Sequence[RecordEntry]) -> None:
-        """It has been written: what it replaced is over."""
+    def settle(self, kept: Sequence[RecordEntry], now: int) -> None:
+        """What was written stays, and what it replaced is over. What could not be written never was here, and
+        what it replaced is here again."""
         for entry in kept:
-            for over in self._unsettled.settled(entry):
-                over.batch.leave(over.index)
-
-    def take_back(self, kept: Sequence[RecordEntry], now: int) -> None:
-        """What of it could not be written never was here; what it replaced is here again."""
-        for entry in kept:
-            here = self._book.latest(entry.key) is entry
-            if here and self._book.tier.undone(entry.place):
+            if not self._book.tier.undone(entry.place):
+                for over in self._unsettled.settled(entry):
+                    over.batch.leave(over.index)
+            elif self._book.latest(entry.key) is entry:
                 self._put_back(entry, now)
 
     def _put_back(self, entry: RecordEntry, now: int) -> None:

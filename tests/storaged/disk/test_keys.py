@@ -115,3 +115,16 @@ def test_a_folder_serves_one_node_at_a_time(tmp_path: Path) -> None:
     with pytest.raises(RepramError, match="another process"):
         DiskTier.open(tmp_path, slots=SLOTS)
     tier._thread.shutdown()
+
+
+def test_a_clean_end_is_marked_for_good() -> None:
+    disk = SimulatedDisk()
+    tier = open_tier(disk)
+    list(tier.restore(START))
+    tier.put(b"a", b"", b"body", START + 60_000)
+    asyncio.run(tier.close())
+    segments = [
+        node for path, node in disk.after_power_cut(None).names_now.items() if "log" in path.parts
+    ]
+    kind_at, mark, head = 4, 5, 82
+    assert segments[-1].now[-head:][kind_at] == mark

@@ -72,11 +72,11 @@ class Downloads:
         reservation = self.reserved.pop(key, None)
         if reservation is None:
             return "NotFound"
-        if not reservation.counted:
-            if reservation.returns == 2:
-                self.taken += 1
-            else:
-                self.returned.append(reservation.returns + 1)
+        if reservation.returns == 2:
+            self.taken += not reservation.counted
+        else:
+            self.taken -= reservation.counted
+            self.returned.append(reservation.returns + 1)
         return "done"
 
     def fetch(self, key: int) -> str:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from repram.errors import Full
-from repram.storaged.holdings.book import Book, Entry
+from repram.storaged.holdings.book import INDEXED, Book, Entry
 from repram.storaged.memory import OVERHEAD, MemoryTier
 
 A, B, C = b"xA", b"xB", b"xC"
@@ -41,9 +41,19 @@ def test_a_full_book_refuses_and_keeps_what_it_has() -> None:
     book = Book(MemoryTier(), 2 * (100 + OVERHEAD))
     keep(book, A, bytes(100), 60_000)
     keep(book, B, bytes(100), 60_000)
-    with pytest.raises(Full, match=r"this node is full: 1\.2 KiB of 1\.2 KiB"):
+    with pytest.raises(Full, match=r"this node is full: 2\.2 KiB of 2\.2 KiB"):
         keep(book, C, b"", 60_000, 59_999)
     assert all(book.get(key, 59_999) for key in (A, B))
+
+
+def test_a_book_that_is_as_long_as_memory_allows_refuses_further_facts() -> None:
+    book = Book(MemoryTier(), 1 << 30, memory=3 * INDEXED)
+    keep(book, A, b"", 60_000)
+    keep(book, B, b"", 70_000)
+    with pytest.raises(Full, match="with 2 items"):
+        keep(book, C, b"", 80_000, 59_999)
+    keep(book, A, b"", 80_000, 59_999)
+    keep(book, C, b"", 80_000, 70_000)
 
 
 def test_room_kept_for_what_is_on_its_way_is_not_given_twice() -> None:
