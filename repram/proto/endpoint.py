@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 ANY: Final = ("0.0.0.0", 0)  # a caller listens nowhere; a node says where
 BACKLOG: Final = 1024  # sessions or streams that wait to be accepted
+SLICE: Final = 0.002  # seconds of handing out before others have their turn
 
 
 def _largest_datagram(udp: CData) -> int:
@@ -266,8 +267,11 @@ class Endpoint:
         self._sessions: dict[int, Session] = {}  # by their connection's handle
         self._accepted: deque[Session] = deque()
         self._traced: set[Session] = set()
+        self._wholes: OrderedDict[int, deque[Whole]] = (
+            OrderedDict()
+        )  # not handed out yet, by session
         self._arrived = asyncio.Event()
-        self._woken = self._telling = self._writing = False
+        self._woken = self._telling = self._handing_out = self._writing = False
         self._socket = lib.rp_udp_descriptor(udp)
         self._watch = lib.rp_udp_watch_descriptor(udp)
         self._timer = lib.rp_udp_timer_descriptor(udp)
@@ -424,12 +428,35 @@ class Endpoint:
         try:
             while wholes := self.core.take_whole():
                 for whole in wholes:
-                    if session := self._sessions.get(whole.handle):
-                        session.take_whole(whole)
+                    self._wholes.setdefault(whole.handle, deque()).append(whole)
+            self._hand_out()
             for event in self.core.events():
                 self._handle(event)
         finally:
             self._telling, self._woken = False, woken
+            self.wake()
+
+    def _hand_out(self) -> None:
+        """Short streams, one of each session in turn, so that nobody waits behind all that another has
+        asked; after a while what has come in the meantime, and what has been answered, is next."""
+        until = time.perf_counter() + SLICE
+        while self._wholes:
+            handle, wholes = self._wholes.popitem(last=False)
+            whole = wholes.popleft()
+            if wholes:
+                self._wholes[handle] = wholes
+            if session := self._sessions.get(handle):
+                session.take_whole(whole)
+            if time.perf_counter() > until:
+                break
+        if self._wholes and not self._handing_out:
+            self._handing_out = True
+            self.loop.call_soon(self._hand_out_more)
+
+    def _hand_out_more(self) -> None:
+        self._handing_out = False
+        if self._udp is not None:
+            self._hand_out()
             self.wake()
 
     def traced(self, session: Session, on: bool) -> None:
@@ -450,6 +477,9 @@ class Endpoint:
         session = self._sessions.get(event.connection.handle)
         if session is None:
             session = self._sessions[event.connection.handle] = Session(self, event.connection)
+        if event.kind is EventKind.CLOSED:  # what came before it is not lost
+            for whole in self._wholes.pop(event.connection.handle, ()):
+                session.take_whole(whole)
         session.handle(event)
         if event.kind is EventKind.ACCEPTED:
             self._admit(session)

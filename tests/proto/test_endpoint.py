@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from contextlib import closing
 from hashlib import sha256
 from random import Random
@@ -460,3 +461,35 @@ async def echoed(mine: Session, theirs: Session, words: bytes) -> bytes:
     heard.write(await heard.readexactly(len(words)))
     heard.send_eof()
     return await stream.readexactly(len(words))
+
+
+def test_who_asks_much_at_once_does_not_hold_up_who_asks_one_thing(run: Run[None]) -> None:
+    async def main() -> None:
+        async with (
+            node() as server,
+            await Endpoint.open(("127.0.0.1", 0)) as crowd,
+            await Endpoint.open(("127.0.0.1", 0)) as other,
+        ):
+            handled: list[Session] = []
+            busy = await crowd.connect(server.address, server.key)
+            theirs = [await server.accept()]
+            quiet = await other.connect(server.address, server.key)
+            theirs.append(await server.accept())
+            answered = asyncio.Event()
+
+            def answer(session: Session, stream: int) -> None:
+                handled.append(session)
+                time.sleep(0.001)  # work, not a wait
+                session.answer(stream, b"here it is")
+                if len(handled) == 201:
+                    answered.set()
+
+            for session in theirs:
+                session.on_whole = lambda stream, _, session=session: answer(session, stream)
+            for _ in range(200):
+                busy.exchange(b"and this?")
+            quiet.exchange(b"may I?")
+            await answered.wait()
+            assert handled.index(theirs[1]) < 100
+
+    run(main())
