@@ -113,6 +113,7 @@ static int range_acked(rp_conn *c, uint64_t low, uint64_t high, uint64_t largest
     if (low < c->sent.base) low = c->sent.base;
     for (uint64_t number = high;; number--) {
         number = rp_sent_skip_down(&c->sent, number);
+        if (number < low) return 0;
         rp_sent_packet *packet = rp_sent_get(&c->sent, number);
         if (packet->state == RP_SENT_FLYING || packet->state == RP_SENT_LOST)
             packet_acked(c, number, packet, largest, result, now);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -11,6 +12,9 @@ import pytest
 import uvloop
 
 T = TypeVar("T")
+
+# Who starts the tests in the background has Ctrl-C ignored, and so would have every process of theirs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

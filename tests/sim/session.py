@@ -23,6 +23,7 @@ NEVER: Final = 1 << 64
 GRANULARITY: Final = 1000
 MOST_ACK_DELAY: Final = 5000
 PLENTY: Final = 64 << 20
+LEFT_OUT_EVERY: Final = 64  # packets, at least, lie between two numbers that are left out
 
 
 class Numbers:
@@ -130,7 +131,8 @@ class Side:
         self.reset_token = reset_token
         self.called_from: Counter[Address] = Counter()  # bytes of the handshake, from where
         self.honest = True
-        self.packets: list[Packet] = []
+        self.packets: dict[int, Packet] = {}  # by number, in order
+        self.next_number = self.left_out = settings.first_packet_number
         self.first = settings.first_packet_number
         self.heard_numbers = Numbers()
         self.largest_heard = -1
@@ -147,16 +149,12 @@ class Side:
 
     def wrong(self, what: str) -> InvariantError:
         """The error to raise when this side does what it must not do."""
-        return InvariantError(f"{self.name}, packet {self.first + len(self.packets) - 1}: {what}")
+        return InvariantError(f"{self.name}, packet {self.next_number - 1}: {what}")
 
     @property
     def is_short_of_memory(self) -> bool:
         """Whether a lack of memory excuses it for not taking a packet, or not answering."""
         return self.settings.memory < PLENTY
-
-    def packet(self, number: int) -> Packet:
-        """What this side has said under that number."""
-        return self.packets[number - self.first]
 
     @property
     def idle_limit(self) -> int:
@@ -164,17 +162,14 @@ class Side:
         limits = (self.granted.idle_timeout, self.peer.granted.idle_timeout)
         return min((limit for limit in limits if limit), default=NEVER)
 
-    @property
-    def next_number(self) -> int:
-        return self.first + len(self.packets)
-
     def say(self, datagram: bytes, to: Address, ecn: int) -> Packet:
         """The side emits a datagram: it must be its next packet, sealed as the protocol has it."""
         if datagram[1] & PHASE != self.keys.epoch & PHASE:
             self.keys.advance()
-        number = self.next_number
-        if int.from_bytes(datagram[8:12], "big") != number & 0xFFFFFFFF:
-            seq = int.from_bytes(datagram[8:12], "big")
+        number, seq = self.next_number, int.from_bytes(datagram[8:12], "big")
+        if seq == (number + 1) & 0xFFFFFFFF and number - self.left_out >= LEFT_OUT_EVERY:
+            self.left_out, number = number, number + 1
+        if seq != number & 0xFFFFFFFF:
             raise InvariantError(f"{self.name} emits number {seq}, its next is {number}")
         try:
             said = frames.read(self.keys.open(datagram, number))
@@ -187,7 +182,8 @@ class Side:
         asks = not all(isinstance(frame, ASKS_NOTHING) for frame in said)
         epoch = self.keys.epoch
         packet = Packet(number, epoch, said, datagram, asks, to, ecn, self.now())
-        self.packets.append(packet)
+        self.packets[number] = packet
+        self.next_number = number + 1
         for rule in self.rules if self.honest else ():
             rule.said(packet)
         self.closed |= any(isinstance(frame, Close) for frame in said)

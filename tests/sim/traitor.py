@@ -13,6 +13,7 @@ from tests.sim.rules.credit import StaysWithinCredit
 if TYPE_CHECKING:
     from repram.proto.connection import Connection, Event, Whole
     from tests.sim.marked import Marked
+    from tests.sim.packets import Packet
     from tests.sim.session import Side
     from tests.sim.world import Host, World
 
@@ -99,18 +100,22 @@ def _acks_what_was_not_sent(side: Side) -> tuple[bytes, int]:
     return ack(side.peer.next_number + (1 << 20)), ACK
 
 
+def _first(side: Side) -> Packet:
+    return next(iter(side.packets.values()))
+
+
 def _ratchets(side: Side) -> int:
-    said = (frame for packet in side.packets for frame in packet.frames)
+    said = (frame for packet in side.packets.values() for frame in packet.frames)
     return max((each.number for each in said if isinstance(each, Ratchet)), default=0)
 
 
 def _skips_a_ratchet(side: Side) -> tuple[bytes, int]:
     number = _ratchets(side) + 2
-    return bytes([RATCHET, 0]) + number.to_bytes(4, "big") + side.packets[0].datagram[:32], KEYS
+    return bytes([RATCHET, 0]) + number.to_bytes(4, "big") + _first(side).datagram[:32], KEYS
 
 
 def _answers_its_own_ratchet(side: Side) -> tuple[bytes, int]:
-    return bytes([RATCHET, 1]) + bytes(3) + b"\1" + side.packets[0].datagram[:32], KEYS
+    return bytes([RATCHET, 1]) + bytes(3) + b"\1" + _first(side).datagram[:32], KEYS
 
 
 def _proves_another_address(_side: Side) -> tuple[bytes, int]:
@@ -156,7 +161,7 @@ class Traitor:
 
     def verdict(self) -> str:
         """What the server made of it, when that is wrong; otherwise nothing."""
-        said = (each for packet in self.side.peer.packets for each in packet.frames)
+        said = (each for packet in self.side.peer.packets.values() for each in packet.frames)
         codes = {each.code for each in said if isinstance(each, Close)}
         if not self.text or self.left == TRIES or codes == ({self.code} if self.code else set()):
             return ""

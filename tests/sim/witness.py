@@ -335,7 +335,8 @@ class Witness:
             return None
         peer = side.peer
         place = (int.from_bytes(datagram[8:12], "big") - peer.first) % 2**32
-        if place >= len(peer.packets) or peer.packets[place].datagram != datagram:
+        said = peer.packets.get(peer.first + place)
+        if said is None or said.datagram != datagram:
             return None
-        side.hear(peer.packets[place], source, ecn)
-        return peer.packets[place]
+        side.hear(said, source, ecn)
+        return said

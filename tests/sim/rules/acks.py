@@ -41,7 +41,7 @@ class AcksOnlyWhatCame(Rule):
             for low, high in frame.ranges:
                 if not side.heard_numbers.holds(low, high):
                     raise side.wrong(f"it acknowledges {low} to {high}, which have not all come")
-            waited = packet.sent_at - side.peer.packet(frame.largest).heard_at
+            waited = packet.sent_at - side.peer.packets[frame.largest].heard_at
             if frame.delay != waited:
                 raise side.wrong(f"it says that its ACK waited {frame.delay} us, not {waited}")
 

@@ -75,7 +75,7 @@ class RenewsKeys(Rule):
 
     def said(self, packet: Packet) -> None:
         side, epoch = self.side, self._epoch
-        if not side.packets[1:]:
+        if len(side.packets) == 1:
             epoch.started = packet.sent_at
         for frame in packet.frames:
             if isinstance(frame, Ratchet):

@@ -348,6 +348,6 @@ class Recovers(Rule):
                 at = lost_here[number].sent_at
                 first = at if first < 0 else first
                 longest = max(longest, at - first)
-            elif self.side.packet(number).was_acked:
+            elif (other := self.side.packets.get(number)) is not None and other.was_acked:
                 first = -1
         return 0 <= self._first_ack <= lost[0].sent_at and longest > 3 * standing.pto
