@@ -201,6 +201,32 @@ def test_who_acknowledges_what_it_got_is_not() -> None:
     assert not [event for event in begun.node.events() if event.kind is EventKind.CLOSED]
 
 
+def runs(numbers: set[int]) -> bytes:
+    """An ACK of these."""
+    high = max(numbers)
+    ends = [number for number in sorted(numbers, reverse=True) if number + 1 not in numbers]
+    starts = [number for number in sorted(numbers, reverse=True) if number - 1 not in numbers]
+    fields = [high - starts[0]]
+    for before, end, start in zip(starts, ends[1:], starts[1:], strict=False):
+        fields += [before - end - 2, end - start]
+    return ack(high, *fields)
+
+
+def test_a_number_left_out_below_what_is_acknowledged_again_is_no_breach() -> None:
+    """It stands at the beginning of a block of records of which all is settled, and none before is."""
+    seed, left_out, missing = 13, 320, 310
+    core = Core(now=NOW, seed=seed.to_bytes(32, "big"), identity=b"i" * 32, listen=True)
+    begun = talk(core)
+    number = begun.connection.open_stream()
+    while max(begun.caller.heard, default=0) < left_out + 80:
+        begun.connection.write(number, bytes(40_000))
+        begun.wait(0.01)
+        begun.say(runs(begun.caller.heard - {missing}))
+    assert left_out not in begun.caller.heard
+    begun.say(ack(left_out + 40, 20))
+    assert not [event for event in core.events() if event.kind is EventKind.CLOSED]
+
+
 def test_a_closed_session_answers_ever_more_rarely() -> None:
     begun = talk()
     begun.connection.close(0x1000, "enough", now=begun.now)
