@@ -298,6 +298,9 @@ class Recovers(Rule):
         reduction.lost -= {packet.number for packet in found}
         if reduction.lost or not found:
             return None
+        if self._last and self._last.window > reduction.window:
+            reduction.is_sure = False  # there is nothing to give back: it has grown past that meanwhile
+            return None
         self._reduction = reduction.before
         if self._reduction:
             self._reduction.lost = set()  # that one can no longer be undone
