@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ import typer
 from repram.errors import UsageError
 from repram.ids import HostPort, NodeAddress, parse_duration, parse_size
 from repram_cli import output
+from repram_cli.options import Json
 from repram_cli.running import listen_address
 from repram_cli.running import run as run_coroutine
 
@@ -24,7 +24,9 @@ app = typer.Typer(help="Measure the transport between two machines.", no_args_is
 
 SuiteName = Literal["auto", "xchacha20", "aegis256"]
 LoopName = Literal["uvloop", "asyncio"]
-Loop = Annotated[LoopName, typer.Option(help="The event loop of this side.")]
+Loop = Annotated[
+    LoopName, typer.Option(metavar="uvloop|asyncio", help="The event loop of this side.")
+]
 DEFAULT_BYTES = "1GiB"
 DEFAULT_SECONDS = 10.0
 
@@ -35,14 +37,15 @@ def serve(
         str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 picks a free one.")
     ] = "0.0.0.0:0",
     loop: Loop = "uvloop",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON objects.")] = False,
+    json: Json = False,
 ) -> None:
     """Answer measurements until told to stop; prints the address to run them against."""
     host, port = listen_address(listen)
-    run_coroutine(_serve(host, port, as_json=as_json), plain=loop == "asyncio")
+    run_coroutine(_serve(host, port, json=json), plain=loop == "asyncio")
 
 
-async def _serve(host: str, port: int, *, as_json: bool) -> None:
+async def _serve(host: str, port: int, *, json: bool) -> None:
+    import asyncio
     import os
 
     from repram.proto import measure
@@ -53,7 +56,7 @@ async def _serve(host: str, port: int, *, as_json: bool) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with await Endpoint.open((host, port), identity=os.urandom(32), listen=True) as endpoint:
         address = str(NodeAddress(endpoint.key, HostPort(*endpoint.address)))
-        if as_json:
+        if json:
             output.event("address", address=address)
         else:
             output.data(address)
@@ -74,22 +77,29 @@ def run(
         str | None, typer.Option(metavar="TIME", help="Or for how long, such as 10 or 1m.")
     ] = None,
     direction: Annotated[
-        Literal["up", "down", "both"], typer.Option(help="Which way, seen from here.")
+        Literal["up", "down", "both"],
+        typer.Option(metavar="up|down|both", help="Which way, seen from here."),
     ] = "up",
-    streams: Annotated[int, typer.Option(min=1, max=256, help="Streams at once.")] = 1,
-    suite: Annotated[SuiteName, typer.Option(help="How packets are sealed.")] = "auto",
+    streams: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Streams at once.")] = 1,
+    suite: Annotated[
+        SuiteName, typer.Option(metavar="auto|xchacha20|aegis256", help="How packets are sealed.")
+    ] = "auto",
     controller: Annotated[
-        Literal["bbr", "cubic"], typer.Option("--cc", help="How the window is controlled.")
+        Literal["bbr", "cubic"],
+        typer.Option("--cc", metavar="bbr|cubic", help="How the window is controlled."),
     ] = "bbr",
     rpc: Annotated[bool, typer.Option("--rpc", help="Measure calls instead of bytes.")] = False,
     call_size: Annotated[
-        int, typer.Option("--size", min=0, max=1 << 15, help="With --rpc: bytes a call.")
+        int,
+        typer.Option(
+            "--size", metavar="BYTES", min=0, max=1 << 15, help="With --rpc: bytes a call."
+        ),
     ] = 64,
     concurrency: Annotated[
-        int, typer.Option(min=1, max=1000, help="With --rpc: calls at a time.")
+        int, typer.Option(metavar="N", min=1, max=1000, help="With --rpc: calls at a time.")
     ] = 64,
     loop: Loop = "uvloop",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON objects.")] = False,
+    json: Json = False,
 ) -> None:
     """Move bytes to or from a `bench serve` elsewhere and tell how fast they went."""
     if size and seconds:
@@ -105,7 +115,7 @@ def run(
                 concurrency=concurrency,
                 seconds=limit or DEFAULT_SECONDS,
                 settings=_settings(suite, controller),
-                as_json=as_json,
+                json=json,
             ),
             plain=loop == "asyncio",
         )
@@ -118,7 +128,7 @@ def run(
             direction=direction,
             streams=streams,
             settings=_settings(suite, controller),
-            as_json=as_json,
+            json=json,
         ),
         plain=loop == "asyncio",
     )
@@ -159,7 +169,7 @@ async def _calls(
     concurrency: int,
     seconds: float,
     settings: Settings,
-    as_json: bool,
+    json: bool,
 ) -> None:
     from dataclasses import asdict
 
@@ -167,7 +177,7 @@ async def _calls(
 
     async with _session(where, settings) as session:
         result = await measure.calls(session, size=size, concurrency=concurrency, seconds=seconds)
-    if as_json:
+    if json:
         output.event("result", **asdict(result))
         return
     output.data(
@@ -184,7 +194,7 @@ async def _run(
     direction: Literal["up", "down", "both"],
     streams: int,
     settings: Settings,
-    as_json: bool,
+    json: bool,
 ) -> None:
     from dataclasses import asdict
 
@@ -194,7 +204,7 @@ async def _run(
         result = await measure.transfer(
             session, size=size, seconds=seconds, direction=direction, streams=streams
         )
-    if as_json:
+    if json:
         output.event("result", **asdict(result))
         return
     output.data(

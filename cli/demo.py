@@ -1,4 +1,4 @@
-"""`make demo`: nodes, clients, one file, one link, two values, and what is left after their time."""
+"""`make demo`: a node, a file, its link and QR code, a value, and what is left of them after their time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def main() -> None:
     """Tell the story; anything that goes differently ends it with an error."""
     try:
         with tempfile.TemporaryDirectory(prefix="repram-demo-") as folder:
-            os.environ["XDG_STATE_HOME"] = f"{folder}/state"  # nothing of it is the person's own
+            for home in ("STATE", "CONFIG"):  # nothing of it is the person's own
+                os.environ[f"XDG_{home}_HOME"] = f"{folder}/{home.lower()}"
             _story(Path(folder))
     except RepramError as error:
         output.report(error)
@@ -49,22 +50,21 @@ def _story(folder: Path) -> None:
         link = _said("upload", str(original), "--ttl", f"{_TTL}s", "--host", address)
         gone_at = time.monotonic() + _TTL  # or before: its time runs from the start
         _step("2", f"{format_size(_SIZE)} sealed and stored for {_TTL} s; their link", link)
-        _said("download", link, "-o", str(folder / "received"))
+        output.qr(link)
+        _said(link, "-o", str(folder / "received"))
         _compare(original, folder / "received" / original.name)
         _step("3", "downloaded by the link in another process", "every byte is the same")
-        _step("4", "a value in that node's memory", _value(address))
-        with _node("--disk", str(folder / "disk")) as other:
-            _step("5", "the same on a node that keeps it on disk", _value(other))
+        _step("4", "a value in the same node's memory", _value(address))
         _count_down(gone_at)
         _expect_gone(link, folder / "too-late")
-        _step("6", "the link again", "nothing: the node has forgotten it")
+        _step("5", "the link again", "nothing: the node has forgotten it")
     output.say("\nThat was repram: sealed here, held there, gone on time.")
 
 
 @contextmanager
-def _node(*options: str) -> Iterator[str]:
+def _node() -> Iterator[str]:
     """A node in its own process, and its address; it must stop cleanly when told to."""
-    command = (*_REPRAM, "storaged", "run", "--public", "--listen", "127.0.0.1:0", *options)
+    command = (*_REPRAM, "storaged", "run", "--public", "--listen", "127.0.0.1:0")
     with subprocess.Popen(  # noqa: S603  # our own interpreter and arguments
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as node:

@@ -11,6 +11,7 @@ import typer
 
 from repram.ids import DEFAULT_PORT, NodeAddress
 from repram_cli import output
+from repram_cli.options import Json
 from repram_cli.running import listen_address
 
 if TYPE_CHECKING:
@@ -25,13 +26,13 @@ def doctor(
     ] = f"0.0.0.0:{DEFAULT_PORT}",
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where it is to keep its data; else the state folder."),
+        typer.Option(metavar="FOLDER", help="Where it is to keep its data; else the state folder."),
     ] = None,
     host: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="A node to compare this machine's clock with."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    json: Json = False,
 ) -> None:
     """Look at clock, ports, buffers, disk, swap and limits; 1 when something has to be changed."""
     from repram_cli.checks import Level
@@ -41,7 +42,7 @@ def doctor(
     node = NodeAddress.parse(host) if host else None
     worst = 0
     for finding in findings(at, data or _state_folder(), node):
-        if as_json:
+        if json:
             output.event(
                 "finding",
                 topic=finding.topic,

@@ -10,8 +10,9 @@ import typer
 
 from repram.content.names import shown
 from repram.ids import format_size, parse_duration
-from repram_cli import output
+from repram_cli import output, settings
 from repram_cli.asking import ask_for_line, refuse_secret
+from repram_cli.options import PASTE_INVITE, Json, Quiet, Timeout, wanted_host
 from repram_cli.running import run
 
 if TYPE_CHECKING:
@@ -19,26 +20,6 @@ if TYPE_CHECKING:
     from repram.sdk.hosts import Host
 
 app = typer.Typer(help="The nodes to store on.", no_args_is_help=True)
-
-Wanted = Annotated[
-    str | None,
-    typer.Option(
-        "--host",
-        metavar="NAME|ADDRESS",
-        help="The node to store on; else $REPRAM_HOST, else the default of `repram hosts ls`.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
-Timeout = Annotated[str, typer.Option(metavar="TIME", help="How long to try to reach the node.")]
-_PASTE = "Run `repram hosts add` and paste it when asked, or give it with --file or on stdin."
-
-
-def wanted_host(text: str | None) -> str | None:
-    """What was given with --host, which must not be a secret."""
-    if text is not None:
-        refuse_secret(text, _PASTE)
-    return text
 
 
 @app.command()
@@ -59,13 +40,13 @@ def add(
     default: Annotated[
         bool, typer.Option("--default", help="Store here when nothing else is said.")
     ] = False,
-    quiet: Quiet = False,
+    quiet: Quiet,
 ) -> None:
     """Add a node by its address, or by an invite to it."""
     from repram.sdk.hosts import Host, Hosts
 
     if address is not None:
-        refuse_secret(address, _PASTE)
+        refuse_secret(address, PASTE_INVITE)
     line = address if address is not None else ask_for_line("invite or address", file)
     added = Hosts().add(Host.parse(line, name), default=default)
     output.data(added.name)
@@ -103,19 +84,19 @@ def rm(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
 def try_out(
     name: Annotated[str | None, typer.Argument(metavar="[NAME|ADDRESS]")] = None,
     *,
-    timeout: Timeout = "10s",
+    timeout: Timeout,
     json: Json = False,
 ) -> None:
     """Connect to a node and tell what it is like."""
     from repram.sdk.hosts import Hosts
 
-    with output.errors_told(json=json):
-        host = Hosts().chosen(wanted_host(name), os.environ)
-        _tell(host, run(_about(host, parse_duration(timeout) / 1_000)), json=json)
+    wanted = wanted_host(name) or settings.found(settings.named("host")).value or None
+    host = Hosts().chosen(wanted, os.environ)
+    _tell(host, run(_about(host, parse_duration(timeout) / 1_000)), json=json)
 
 
 async def _about(host: Host, within: float) -> About:
-    from repram.sdk import Client  # as in transfer.py
+    from repram.sdk import Client  # as in upload.py
 
     async with Client(host, timeout=within) as client:
         return await client.about()

@@ -12,9 +12,7 @@ import typer
 
 from repram.content.names import shown
 from repram.ids import format_duration, parse_duration
-from repram_cli import output
-from repram_cli.asking import refuse_secret
-from repram_cli.hosts import Json, Quiet, Timeout, Wanted, wanted_host
+from repram_cli import options, output
 from repram_cli.running import run
 
 if TYPE_CHECKING:
@@ -24,21 +22,13 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Values: small, named, sealed, and gone on time.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What the value is called.")]
-SpaceName = Annotated[
-    str | None,
-    typer.Option(
-        "--space",
-        metavar="NAME",
-        envvar="REPRAM_SPACE",
-        help="Whose values: a name of `repram space ls`; else your own.",
-    ),
-]
 IfVersion = Annotated[
     int | None, typer.Option(metavar="N", help="Only if this is the version that is there.")
 ]
 
 
 @app.command()
+@options.grouped
 def put(
     name: Name,
     value: Annotated[
@@ -57,21 +47,18 @@ def put(
     if_absent: Annotated[
         bool, typer.Option("--if-absent", help="Only if there is no such value.")
     ] = False,
-    space: SpaceName = None,
-    host: Wanted = None,
-    timeout: Timeout = "10s",
-    json: Json = False,
-    quiet: Quiet = False,
+    at: options.Values,
+    quiet: options.Quiet,
 ) -> None:
     """Hold a value, in place of the one that is there."""
 
     async def command() -> None:
         data = output.stdin_up_to(_limit()) if value == "-" else os.fsencode(value)
-        async with _values(space, host, timeout) as values:
+        async with _values(at) as values:
             stored = await values.put(
                 name, data, ttl=ttl or "1h", if_version=if_version, if_absent=if_absent
             )
-        if json:
+        if at.json:
             output.event("value", name=name, version=stored.version, **_times(stored))
         if not quiet:
             why = "" if ttl else " (no --ttl was given)"
@@ -79,104 +66,91 @@ def put(
                 f"held for {format_duration(stored.remaining)}{why}, version {stored.version}"
             )
 
-    with output.errors_told(json=json):
-        run(command())
+    run(command())
 
 
 @app.command()
+@options.grouped
 def get(
     name: Name,
     *,
-    space: SpaceName = None,
-    host: Wanted = None,
-    timeout: Timeout = "10s",
-    json: Json = False,
+    at: options.Values,
 ) -> None:
     """Print a value, byte for byte."""
 
     async def command() -> Value:
-        async with _values(space, host, timeout) as values:
+        async with _values(at) as values:
             return await values.get(name)
 
-    with output.errors_told(json=json):
-        found = run(command())
-        if not json:
-            output.raw(found.value)
-            return
-        output.event(
-            "value", name=name, version=found.version, **_times(found), **_as_json(found.value)
-        )
+    found = run(command())
+    if not at.json:
+        output.raw(found.value)
+        return
+    output.event(
+        "value", name=name, version=found.version, **_times(found), **_as_json(found.value)
+    )
 
 
 @app.command()
+@options.grouped
 def rm(
     name: Name,
     *,
     if_version: IfVersion = None,
-    space: SpaceName = None,
-    host: Wanted = None,
-    timeout: Timeout = "10s",
-    json: Json = False,
+    at: options.Values,
 ) -> None:
     """Remove a value."""
 
     async def command() -> None:
-        async with _values(space, host, timeout) as values:
+        async with _values(at) as values:
             version = await values.rm(name, if_version=if_version)
-        if json:
+        if at.json:
             output.event("removed", name=name, version=version)
 
-    with output.errors_told(json=json):
-        run(command())
+    run(command())
 
 
 @app.command()
+@options.grouped
 def ls(
     *,
-    space: SpaceName = None,
-    host: Wanted = None,
-    timeout: Timeout = "10s",
-    json: Json = False,
+    at: options.Values,
 ) -> None:
     """List values: version, bytes, time that remains, name."""
 
     async def command() -> None:
-        async with _values(space, host, timeout) as values:
+        async with _values(at) as values:
             async for row in values.ls():
-                if json:
+                if at.json:
                     facts = {"version": row.version, "size": row.size}
                     output.event("value", name=row.name, **facts, **_times(row))
                 else:
                     left = format_duration(row.remaining)
                     output.data(f"{row.version}\t{row.size}\t{left}\t{shown(row.name)}")
 
-    with output.errors_told(json=json):
-        run(command())
+    run(command())
 
 
 @app.command()
+@options.grouped
 def watch(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME...]", help="Without one: all of the space.")
     ] = None,
     *,
-    space: SpaceName = None,
-    host: Wanted = None,
-    timeout: Timeout = "10s",
-    json: Json = False,
+    at: options.Values,
 ) -> None:
     """Print a line for every value that is there, and then for every change, until interrupted."""
 
     async def command() -> None:
         async with (
-            _values(space, host, timeout) as values,
+            _values(at) as values,
             aclosing(values.watch(*names or ())) as events,
         ):
             async for event in events:
-                _tell(event, json=json)
+                _tell(event, json=at.json)
 
-    with output.errors_told(json=json):
-        run(command())
+    run(command())
 
 
 def _tell(event: Event, *, json: bool) -> None:
@@ -197,16 +171,13 @@ def _tell(event: Event, *, json: bool) -> None:
 
 
 @asynccontextmanager
-async def _values(space: str | None, host: str | None, within: str) -> AsyncIterator[Values]:
-    from repram.sdk import Client  # as in transfer.py
+async def _values(at: options.Values) -> AsyncIterator[Values]:
+    from repram.sdk import Client  # as in upload.py
     from repram.sdk.spaces import Spaces
 
-    if space:
-        refuse_secret(space, "Run `repram space join NAME`, and give its NAME here.")
-    seconds = parse_duration(within) / 1_000
-    async with Client(wanted_host(host), timeout=seconds) as client:
+    async with Client(at.host, timeout=parse_duration(at.timeout) / 1_000) as client:
         _ = client.storage  # who has no host yet is told so before a space is made
-        yield client.kv(Spaces().named(space) if space else Spaces().own())
+        yield client.kv(Spaces().named(at.space) if at.space else Spaces().own())
 
 
 def _times(stored: Stored) -> dict[str, float]:

@@ -11,8 +11,6 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, TypeAlias
 
-import structlog
-
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
@@ -41,6 +39,8 @@ def configure(
     style: Style = "text", *, level: int = logging.INFO, out: TextIO | None = None
 ) -> None:
     """Send every log line of this process to `out` (stderr): logfmt for people, or JSON."""
+    import structlog  # a fifth of a second, which verbs that log nothing do without
+
     common: list[Processor] = [
         structlog.stdlib.add_log_level,
         _add_source,
@@ -75,6 +75,8 @@ def configure(
 
 
 def _renderer(style: Style) -> Processor:
+    import structlog
+
     if style == "json":
         return structlog.processors.JSONRenderer(ensure_ascii=True)
     return structlog.processors.LogfmtRenderer(key_order=_FIRST, bool_as_flag=False)

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import io
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Final
 
 import msgspec
 
 from repram.content.names import shown as shown_name
 from repram.errors import RepramError
 
-if TYPE_CHECKING:
-    from repram.sdk import Moved
-
-Report: TypeAlias = "Callable[[Moved], None]"
+_errors_as_json: Final = ContextVar("errors as json", default=False)
 
 
 def data(line: str) -> None:
@@ -43,22 +38,30 @@ def shown(path: Path) -> str:
     return shown_name(str(path))
 
 
+def errors_as_json(wanted: bool) -> bool:
+    """With --json an error is an object, too."""
+    _errors_as_json.set(wanted)
+    return wanted
+
+
 def report(error: RepramError) -> None:
     """What happened, and on a line of its own what to do next."""
+    if _errors_as_json.get():
+        event("error", code=error.exit_code, message=str(error), hint=error.hint)
     say(f"repram: {error}")
     if error.hint:
         say(f"  {error.hint}")
 
 
-@contextmanager
-def errors_told(*, json: bool) -> Iterator[None]:
-    """With --json an error is an object, too."""
-    try:
-        yield
-    except RepramError as error:
-        if json:
-            event("error", code=error.exit_code, message=str(error), hint=error.hint)
-        raise
+def qr(text: str) -> None:
+    """A QR code for the person; on a terminal black on white, whatever its own colours are."""
+    import segno  # most verbs show none
+
+    drawn = io.StringIO()
+    segno.make_qr(text, error="l").terminal(drawn, border=2, compact=True)
+    start, end = ("\033[97;40m", "\033[0m") if sys.stderr.isatty() else ("", "")
+    for line in drawn.getvalue().splitlines():
+        say(f"{start}{line}{end}")
 
 
 def raw(value: bytes) -> None:
@@ -83,38 +86,3 @@ def stdout() -> io.FileIO:
     """Standard output without a buffer."""
     sys.stdout.flush()
     return io.FileIO(sys.stdout.fileno(), "w", closefd=False)
-
-
-@contextmanager
-def event_each_second(_title: str, *, quiet: bool) -> Iterator[Report]:
-    """Progress as JSON objects."""
-    last = time.monotonic()
-
-    def show(progress: Moved) -> None:
-        nonlocal last
-        if not quiet and time.monotonic() - last >= 1:
-            last = time.monotonic()
-            event("progress", done=progress.done, total=progress.total)
-
-    yield show
-
-
-@contextmanager
-def bar(title: str, *, quiet: bool) -> Iterator[Report]:
-    """A bar with rate and time left, on a terminal alone."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _progress: None
-        return
-    from rich import progress as rich  # only a terminal pays for its import
-    from rich.console import Console
-
-    columns = (
-        rich.TextColumn("{task.description}", markup=False),
-        rich.BarColumn(),
-        rich.DownloadColumn(binary_units=True),
-        rich.TransferSpeedColumn(),
-        rich.TimeRemainingColumn(),
-    )
-    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as shown_bar:
-        task = shown_bar.add_task(title, total=None)
-        yield lambda now: shown_bar.update(task, completed=now.done, total=now.total)

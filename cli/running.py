@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from repram.errors import Cancelled
 from repram.ids import DEFAULT_PORT, HostPort
 
+if TYPE_CHECKING:
+    import asyncio
+
 T = TypeVar("T")
 
+GO_ON: Final = "Run the same command again: it goes on where this one stopped."
 
-def run(command: Coroutine[Any, Any, T], *, plain: bool = False) -> T:
-    """Run to the end; Ctrl-C cancels it, lets it clean up, and is told as Cancelled."""
+
+def run(command: Coroutine[Any, Any, T], *, plain: bool = False, hint: str = "") -> T:
+    """Run to the end; Ctrl-C cancels it, lets it clean up, and is told as Cancelled, with the hint."""
+    import asyncio  # half of what it takes to start, which `--help` and others do without
+
     factory = asyncio.new_event_loop if plain else _loop_factory()
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(command)
     except KeyboardInterrupt:
-        raise Cancelled("interrupted") from None
+        raise Cancelled("interrupted", hint=hint) from None
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
         import uvloop
     except ImportError:  # not on every platform
+        import asyncio
+
         return asyncio.new_event_loop
     return uvloop.new_event_loop
 

@@ -9,7 +9,7 @@ import typer
 
 from repram_cli import output
 from repram_cli.asking import ask_for_line, refuse_secret
-from repram_cli.hosts import Json, Quiet
+from repram_cli.options import Json, Quiet
 
 app = typer.Typer(
     help="Spaces: what several machines share to use the same values.", no_args_is_help=True
@@ -22,7 +22,7 @@ _PASTE = "Run `repram space join NAME` and paste it when asked, or give it with 
 
 
 @app.command()
-def new(name: Name = "default", *, quiet: Quiet = False) -> None:
+def new(name: Name = "default", *, quiet: Quiet) -> None:
     """Make a space and print the line by which other machines join it."""
     from repram.crypto.spaces import Space
     from repram.sdk.spaces import Spaces
@@ -40,7 +40,7 @@ def join(
     file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Read the space's line from here.")
     ] = None,
-    quiet: Quiet = False,
+    quiet: Quiet,
 ) -> None:
     """Use a space that another machine has; its line is asked for."""
     from repram.crypto.spaces import Space
@@ -65,7 +65,7 @@ def list_spaces(json: Json = False) -> None:
 
 
 @app.command()
-def show(name: Name = "default", *, quiet: Quiet = False) -> None:
+def show(name: Name = "default", *, quiet: Quiet) -> None:
     """Print a space's line, for another machine to join."""
     from repram.sdk.spaces import Spaces
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import select
 import shlex
@@ -13,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
@@ -21,6 +21,9 @@ import typer
 from repram.errors import DeadAddress, RepramError, UsageError
 from repram.ids import format_duration, format_size, parse_duration, parse_size
 from repram_cli import logs, output
+from repram_cli.asking import without_passwords
+from repram_cli.node_options import Choices
+from repram_cli.options import Json, grouped
 from repram_cli.running import listen_address
 from repram_cli.running import run as run_coroutine
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 _START_PATIENCE: Final = 60  # seconds: a large store is read before the node answers
 _STOP_PATIENCE: Final = 20
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+_METRICS: Final = "127.0.0.1:7481"
 _LOG_SHOWN: Final = 5  # lines, of a node that did not start
 
 app = typer.Typer(
@@ -47,80 +51,20 @@ FolderOf: TypeAlias = Annotated[
         "--folder", metavar="FOLDER", envvar="REPRAM_STORAGED", help="The node's own folder."
     ),
 ]
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object.")]
-Listen: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 picks a free one.")
-]
-Advertise: TypeAlias = Annotated[
-    str | None,
-    typer.Option(metavar="HOST:PORT", help="What the node's address says instead of that."),
-]
-Capacity: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--capacity", "--memory", metavar="SIZE", help="How much to hold at most."),
-]
-Disk: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="FOLDER", help="Hold it on disk, there; in memory without.")
-]
-Keys: TypeAlias = Annotated[
-    str | None,
-    typer.Option(metavar="FOLDER", help="Keep the keys of what is on disk there: a tmpfs, say."),
-]
-SnapshotOf: TypeAlias = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Have what is in memory there again after a restart."),
-]
-SnapshotEvery: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="TIME", help="How often that is written, beside at the end.")
-]
-Public: TypeAlias = Annotated[
-    bool | None, typer.Option("--public", help="Let anyone who knows the address store here.")
-]
-RateOf: TypeAlias = Annotated[
-    int | None, typer.Option(min=0, help="Requests a second, by invite or address; 0: any.")
-]
-Burst: TypeAlias = Annotated[int | None, typer.Option(min=0, help="So many of them at once.")]
-PublicQuota: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="SIZE", help="What all without an invite may hold together.")
-]
-OwnerQuota: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="SIZE", help="What any one owner's key may hold.")
-]
-PolicyOf: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="COMMAND", help="Ask this command before taking anything.")
-]
-Metrics: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="Show metrics and health there; '' nowhere.")
-]
-
-
 # ---- a node's life
 
 
 @app.command()
+@grouped
 def init(
     folder: Annotated[Path | None, typer.Argument(metavar="[FOLDER]")] = None,
     *,
-    listen: Listen = None,
-    advertise: Advertise = None,
-    capacity: Capacity = None,
-    disk: Disk = None,
-    keys: Keys = None,
-    snapshot: SnapshotOf = None,
-    snapshot_every: SnapshotEvery = None,
-    public: Public = None,
-    rate: RateOf = None,
-    burst: Burst = None,
-    public_quota: PublicQuota = None,
-    owner_quota: OwnerQuota = None,
-    policy: PolicyOf = None,
-    metrics: Metrics = "127.0.0.1:7481",
+    choices: Choices,
 ) -> None:
     """Make a node's folder: its identity, and a config with what is chosen here."""
     from repram.storaged.folder import Setup, changed
     from repram.storaged.identity import load_or_create
 
-    given = locals()
     at = _folder(folder)
     at.make()
     at.lock()
@@ -128,7 +72,7 @@ def init(
         raise UsageError(
             f"{at.path} is a node's folder already", hint=f"Edit {at.config}, or remove it first."
         )
-    setup = changed(Setup(), _chosen(given))
+    setup = changed(Setup(metrics=_METRICS), choices.as_setup())
     _checked(setup)
     load_or_create(at.identity)
     at.write_setup(setup)
@@ -136,42 +80,33 @@ def init(
 
 
 @app.command()
+@grouped
 def run(
     *,
     folder: FolderOf = None,
-    listen: Listen = None,
-    advertise: Advertise = None,
-    capacity: Capacity = None,
-    disk: Disk = None,
-    keys: Keys = None,
-    snapshot: SnapshotOf = None,
-    snapshot_every: SnapshotEvery = None,
-    public: Public = None,
-    rate: RateOf = None,
-    burst: Burst = None,
-    public_quota: PublicQuota = None,
-    owner_quota: OwnerQuota = None,
-    policy: PolicyOf = None,
-    metrics: Metrics = None,
+    choices: Choices,
     identity: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Keep the node's key here, so that its address stays."),
     ] = None,
-    log: Annotated[logs.Style, typer.Option(help="How lines are logged.")] = "text",
+    log: Annotated[
+        logs.Style, typer.Option(metavar="text|json", help="How lines are logged.")
+    ] = "text",
 ) -> None:
     """Run a node until it is told to stop: in memory, unless told otherwise."""
     from repram.storaged.folder import changed
 
-    given = locals()
-    if snapshot and not folder:  # the folder would go with the process
-        given["snapshot"] = str(Path(snapshot).expanduser().absolute())
+    if choices.snapshot and not folder:  # the folder would go with the process
+        choices = replace(choices, snapshot=str(Path(choices.snapshot).expanduser().absolute()))
     logs.configure(log)
-    with _own_folder(folder or (Path(disk) if disk else None)) as at:
-        setup = changed(at.setup(), _chosen(given))
+    with _own_folder(folder or (Path(choices.disk) if choices.disk else None)) as at:
+        setup = changed(at.setup(), choices.as_setup())
         run_coroutine(_run(at, setup, _checked(setup), identity or at.identity))
 
 
 async def _run(at: Folder, setup: Setup, listen: tuple[str, int], identity: Path) -> None:
+    import asyncio
+
     from repram.storaged.identity import load_or_create
     from repram.storaged.node import Node
 
@@ -204,6 +139,7 @@ def start(context: typer.Context, *, folder: FolderOf = None) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
+            env=without_passwords(),
             start_new_session=True,
         )
     assert node.stdout is not None  # noqa: S101  # it was asked for a pipe
@@ -256,7 +192,7 @@ def drain(*, folder: FolderOf = None) -> None:
 
 
 @app.command()
-def status(*, folder: FolderOf = None, json: AsJson = False) -> None:
+def status(*, folder: FolderOf = None, json: Json = False) -> None:
     """How the node is."""
     from repram.storaged import control
 
@@ -294,14 +230,16 @@ def address(*, folder: FolderOf = None) -> None:
 def invite(
     *,
     folder: FolderOf = None,
-    name: Annotated[str, typer.Option(help="Whom it is for, to find it again.")] = "",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Whom it is for, to find it again.")
+    ] = "",
     write_only: Annotated[
         bool, typer.Option("--write-only", help="To store, not to read.")
     ] = False,
     quota: Annotated[str, typer.Option(metavar="SIZE", help="How much it may hold.")] = "",
     ls: Annotated[bool, typer.Option("--ls", help="Show those there are.")] = False,
     revoke: Annotated[str, typer.Option(metavar="ID|NAME", help="Take one back.")] = "",
-    json: AsJson = False,
+    json: Json = False,
 ) -> None:
     """Make an invite: one line, for `repram hosts add` elsewhere. Whoever has it may store here."""
     from repram.storaged import control
@@ -339,7 +277,7 @@ def deny_add(
     id_: IdOf,
     *,
     owner: IsOwner = False,
-    reason: Annotated[str, typer.Option(help="For yourself.")] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="For yourself.")] = "",
     folder: FolderOf = None,
 ) -> None:
     """Neither take nor serve it from now on."""
@@ -353,7 +291,7 @@ def deny_rm(id_: IdOf, *, owner: IsOwner = False, folder: FolderOf = None) -> No
 
 
 @deny.command("ls")
-def deny_ls(*, folder: FolderOf = None, json: AsJson = False) -> None:
+def deny_ls(*, folder: FolderOf = None, json: Json = False) -> None:
     """Show the list."""
     from repram.storaged import control
 
@@ -381,7 +319,7 @@ def _deny(
 
 
 @app.command()
-def audit(*, folder: FolderOf = None, json: AsJson = False) -> None:
+def audit(*, folder: FolderOf = None, json: Json = False) -> None:
     """What is held past its deadline (there must be nothing), and how long the rest has still."""
     from repram.storaged import control
 
@@ -466,16 +404,6 @@ def _at(at: Folder) -> str:
 def _say_how_to_invite(at: Folder) -> None:
     output.say("Nobody may store here yet. Invite someone:")
     output.say(f"  repram storaged invite{_at(at)}")
-
-
-def _chosen(given: dict[str, Any]) -> dict[str, Any]:
-    """Of a command's arguments those that are the setup's, in its form."""
-    from repram.storaged.folder import Setup
-
-    chosen = {name: given[name] for name in Setup.__struct_fields__}
-    if chosen["policy"] is not None:
-        chosen["policy"] = tuple(shlex.split(chosen["policy"]))
-    return chosen
 
 
 def _checked(setup: Setup) -> tuple[str, int]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.json_objects import objects
 
 REPRAM = (sys.executable, "-m", "repram_cli")
 ENVIRONMENT = {
@@ -16,15 +21,17 @@ ENVIRONMENT = {
     for key, value in os.environ.items()
     if not key.startswith("REPRAM_") or key == "REPRAM_SUITE"  # the whole suite runs under either
 } | {
-    "XDG_STATE_HOME": "/proc/none"
-}  # nobody's hosts and spaces; a test that needs some gives a folder
+    "XDG_STATE_HOME": (_nobody := tempfile.mkdtemp(prefix="repram-tests-")),
+    "XDG_CONFIG_HOME": _nobody,
+}  # nobody's hosts, spaces and settings; a test that makes some gives a folder of its own
+atexit.register(shutil.rmtree, _nobody, ignore_errors=True)
 
 
 def repram(
     *arguments: str | Path, stdin: bytes = b"", cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run one command to its end."""
-    return subprocess.run(
+    """Run one command to its end; what it prints with --json is what the schema says."""
+    done = subprocess.run(
         [*REPRAM, *map(str, arguments)],
         input=stdin,
         capture_output=True,
@@ -32,7 +39,41 @@ def repram(
         check=False,
         cwd=cwd,
         env=ENVIRONMENT | environment,
+        start_new_session=True,  # there is no terminal to ask at, wherever the tests are run
     )
+    if "--json" in arguments:
+        objects(done.stdout)
+    return done
+
+
+class Machine:
+    """Somebody's machine: commands that share one folder for state and settings."""
+
+    def __init__(self, folder: Path, *, host: str | None = None) -> None:
+        self.environment = {
+            "XDG_STATE_HOME": str(folder),
+            "XDG_CONFIG_HOME": str(folder),
+            "XDG_RUNTIME_DIR": str(folder),
+        } | ({"REPRAM_HOST": host} if host else {})
+
+    def run(
+        self, *arguments: str | Path, stdin: bytes = b"", **environment: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        return repram(*arguments, stdin=stdin, cwd=None, **self.environment | environment)
+
+    def said(self, *arguments: str | Path, stdin: bytes = b"", **environment: str) -> str:
+        done = self.run(*arguments, stdin=stdin, **environment)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    def start(self, *arguments: str, stdin: int | None = None) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*REPRAM, *arguments],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=ENVIRONMENT | self.environment,
+        )
 
 
 class Node:

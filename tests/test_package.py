@@ -77,7 +77,8 @@ def test_the_wheel_holds_every_module_and_no_top_level_cli(dist: Path) -> None:
     wanted |= {f"repram_cli/{name}" for name in sources("cli")}
     assert wanted | {"repram/py.typed", "repram/_core.pyi", "repram/_core.abi3.so"} <= names
     tops = {name.partition("/")[0] for name in names}
-    assert tops == {"repram", "repram_cli", "repram-0.1.0.dist-info"}
+    assert tops == {"repram", "repram_cli", "repram-0.1.0.dist-info", "repram-0.1.0.data"}
+    assert "repram-0.1.0.data/data/share/man/man1/repram.1" in names
 
 
 @pytest.mark.packaging

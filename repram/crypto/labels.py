@@ -38,6 +38,11 @@ SEALED_NOTE: Final = b"repram v1 sealed note"
 COMMITTED_KEY: Final = "repram v1 committed key"
 KEY_COMMITMENT: Final = "repram v1 key commitment"
 PERSON_CHECKSUM: Final = "repram v1 person checksum"
+ACCOUNT_KEK: Final = "repram v1 account kek"
+LOGIN_SEED: Final = "repram v1 login seed"
+RECOVERY_SEED: Final = "repram v1 recovery seed"
+MASTER_WRAP: Final = b"repram v1 master wrap"
+IDENTITY_WRAP: Final = b"repram v1 identity wrap"
 
 
 def derive(label: str, material: bytes, size: int = 32) -> bytes:

@@ -23,12 +23,12 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 def is_name(text: str) -> bool:
-    """Whether a host or a space may be called so."""
+    """Whether a host, a space or a profile may be called so."""
     return _NAME.fullmatch(text) is not None
 
 
 def check_name(text: str) -> None:
-    """Refuse what is no name for a host or a space."""
+    """Refuse what is no name for a host, a space or a profile."""
     if not is_name(text):
         raise UsageError(
             "a name here has 1 to 63 letters, digits, `.`, `_` or `-`, the first a letter or digit"
@@ -36,10 +36,14 @@ def check_name(text: str) -> None:
 
 
 def state_folder(environment: Mapping[str, str]) -> Path:
-    """Where state is kept; a relative $XDG_STATE_HOME is no answer, says its specification."""
+    """Where a profile's state is kept; a relative $XDG_STATE_HOME is no answer, says its specification."""
     home = environment.get("XDG_STATE_HOME", "")
     root = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
-    return root / "repram"
+    profile = environment.get("REPRAM_PROFILE", "")
+    if not profile:
+        return root / "repram"
+    check_name(profile)
+    return root / "repram" / "profiles" / profile
 
 
 class StateFile(Generic[T]):

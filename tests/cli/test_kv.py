@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from repram.crypto.links import Invite
 from repram.crypto.spaces import Space
 from repram.ids import NodeAddress
-from tests.processes import ENVIRONMENT, REPRAM, Node, node, repram
+from tests.processes import Machine, Node, node
 
 ADDRESS = f"repram+node://{'A' * 43}@192.0.2.7:7433"
 
@@ -21,31 +20,6 @@ ADDRESS = f"repram+node://{'A' * 43}@192.0.2.7:7433"
 def storage() -> Iterator[Node]:
     with node() as running:
         yield running
-
-
-class Machine:
-    """Somebody's machine: commands that share one state folder."""
-
-    def __init__(self, folder: Path, *, host: str | None = None) -> None:
-        self._environment = {"XDG_STATE_HOME": str(folder)} | (
-            {"REPRAM_HOST": host} if host else {}
-        )
-
-    def run(self, *arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        return repram(*arguments, stdin=stdin, cwd=None, **self._environment)
-
-    def said(self, *arguments: str | Path, stdin: bytes = b"") -> str:
-        done = self.run(*arguments, stdin=stdin)
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout.decode()
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [*REPRAM, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=ENVIRONMENT | self._environment,
-        )
 
 
 @pytest.fixture

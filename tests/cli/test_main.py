@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,12 @@ def test_wrong_usage_is_2_with_a_sentence_and_no_traceback(arguments: list[str])
     assert (done.returncode, done.stdout) == (2, b"")
     assert len(done.stderr.splitlines()) >= 2
     assert b"Traceback" not in done.stderr
+
+
+def test_what_most_verbs_do_without_is_not_loaded_to_start() -> None:
+    program = "import sys, repram_cli.main; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
+    assert {b"asyncio", b"structlog", b"rich", b"nacl", b"repram.sdk"} & {*loaded.split()} == set()
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

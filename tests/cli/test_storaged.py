@@ -160,6 +160,18 @@ def test_a_node_in_memory_with_a_snapshot_has_after_a_restart_what_it_held(kept:
     assert (got.returncode, got.stdout) == (0, b"content")
 
 
+def test_a_node_in_the_background_has_no_password_of_its_starter(kept: Kept) -> None:
+    repram(
+        *("storaged", "start", "--folder", kept.folder, "--listen", "127.0.0.1:0"),
+        XDG_RUNTIME_DIR=str(kept.folder),
+        REPRAM_PASSWORD="canary",
+        REPRAM_PROFILE="kept",
+    )
+    environment = Path(f"/proc/{kept.status()['pid']}/environ").read_bytes()
+    assert b"canary" not in environment
+    assert b"REPRAM_PROFILE=kept" in environment
+
+
 def test_a_second_node_on_the_folder_is_refused(kept: Kept) -> None:
     kept.start()
     done = kept("start")

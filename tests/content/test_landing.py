@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from repram.content.head import Head, Kind
-from repram.content.landing import Landing, folder_for, landing_for
+from repram.content.landing import folder_for, landing_for
 from repram.content.part import Part
 from repram.errors import Conflict, IntegrityFailure, RepramError
 from repram.ids import ItemId
+from tests.content.trees import ITEM, arriving, everything
 
 THEN = 1_700_000_000_123_456_789
-ITEM = ItemId(bytes(range(32)))
 HIDDEN = ".repram-0001020304050607.part"
 
 
@@ -26,25 +27,20 @@ def head(size: int = 0, *, name: str = "file", mode: int = 0o644) -> Head:
 
 def land(output: Path, content: bytes = b"", *, overwrite: bool = False, mode: int = 0o644) -> None:
     announced = head(len(content), mode=mode)
-    with Part(folder_for(output), ITEM, keep=False) as part:
-        with landing_for(part, announced, output, overwrite=overwrite) as landing:
-            landing.go_on(0)
-            landing.write(content)
-            assert landing.commit() == (output,)
+    folder = folder_for(output)
+    with arriving(folder, announced, output, keep=False, overwrite=overwrite) as landing:
+        landing.go_on(0)
+        landing.write(content)
+        assert landing.commit() == (output,)
 
 
 def listing(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def everything(landing: Landing) -> bytes:
-    source = landing.have()
-    return b"".join(iter(lambda: source.read(1 << 20), b""))
-
-
 def test_nothing_is_there_under_the_name_until_the_commit(tmp_path: Path) -> None:
     target = tmp_path / "file"
-    with Part(tmp_path, ITEM) as part, landing_for(part, head(7), None) as landing:
+    with arriving(tmp_path, head(7)) as landing:
         landing.go_on(0)
         landing.write(b"con")
         landing.write(memoryview(b"tent"))
@@ -57,22 +53,21 @@ def test_nothing_is_there_under_the_name_until_the_commit(tmp_path: Path) -> Non
 
 def test_leaving_with_an_error_leaves_nothing_or_what_can_be_taken_up(tmp_path: Path) -> None:
     for keep, left in ((False, []), (True, [HIDDEN])):
-        with pytest.raises(KeyboardInterrupt), Part(tmp_path, ITEM, keep=keep) as part:
-            with landing_for(part, head(7), None) as landing:
-                landing.write(b"half")
-                raise KeyboardInterrupt
+        with suppress(KeyboardInterrupt), arriving(tmp_path, head(7), keep=keep) as landing:
+            landing.write(b"half")
+            raise KeyboardInterrupt
         assert listing(tmp_path) == left
 
 
 def test_an_earlier_attempt_is_taken_up(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), Part(tmp_path, ITEM) as part:
+    with suppress(KeyboardInterrupt), Part(tmp_path, ITEM) as part:
         part.set_note(b"claim")
         with landing_for(part, head(7), None) as landing:
             landing.write(b"contXX")
             raise KeyboardInterrupt
     with Part(tmp_path, ITEM) as part, landing_for(part, head(7), None) as landing:
         assert part.note() == b"claim"
-        assert everything(landing) == b"contXX"
+        assert everything(landing.have()) == b"contXX"
         landing.go_on(4)
         landing.write(b"ent")
         landing.commit()
@@ -103,26 +98,24 @@ def test_what_somebody_else_has_laid_ready_is_not_used(tmp_path: Path) -> None:
 
 def test_a_file_of_another_length_does_not_appear(tmp_path: Path) -> None:
     for content in (b"conten", b"contents"):
-        with pytest.raises(IntegrityFailure), Part(tmp_path, ITEM) as part:
-            with landing_for(part, head(7), None) as landing:
-                landing.go_on(0)
-                landing.write(content)
-                landing.commit()
+        with suppress(IntegrityFailure), arriving(tmp_path, head(7)) as landing:
+            landing.go_on(0)
+            landing.write(content)
+            landing.commit()
     assert listing(tmp_path) == [HIDDEN]
 
 
 def test_a_file_that_is_there_is_not_touched(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_text("mine")
-    with Part(tmp_path, ITEM, keep=False) as part, pytest.raises(Conflict, match="already there"):
-        with landing_for(part, head(), None):
-            pass
+    with pytest.raises(Conflict, match="already there"), arriving(tmp_path, head(), keep=False):
+        pass
     assert target.read_text() == "mine"
 
 
 def test_a_file_that_appears_meanwhile_is_not_touched(tmp_path: Path) -> None:
     target = tmp_path / "file"
-    with Part(tmp_path, ITEM) as part, landing_for(part, head(), None) as landing:
+    with arriving(tmp_path, head()) as landing:
         target.write_text("mine")
         with pytest.raises(Conflict):
             landing.commit()

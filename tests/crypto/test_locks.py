@@ -152,13 +152,16 @@ def test_what_opens_under_two_passwords_opens_under_one() -> None:
         locked.open_password(b"other")
 
 
-def test_boxes_taken_from_another_head_open_nothing() -> None:
-    theirs = reopen(lock(SECRET, b"theirs", Locks(people=(person(ANNA),))))
-    ours = reopen(lock(SECRET, b"ours", Locks(people=(person(ANNA),))))
-    assert isinstance(ours._layer, locks._ForPeople)
-    spliced = under_the_link(["people", theirs.boxes, ours._layer.sealed])
+def test_boxes_that_were_exchanged_open_nothing() -> None:
+    key = bytes(32)
+    ours, theirs = ((people.box_to(person(seed), key),) for seed in (ANNA, BORIS))
+    inner = msgspec.msgpack.encode(["plain", HEAD])
+    sealed = committed.seal(key, inner, locks._about_people(ours))
+    assert (
+        reopen(under_the_link(["people", ours, sealed])).open_people(opens_for(ANNA)).head == HEAD
+    )
     with pytest.raises(IntegrityFailure):
-        reopen(spliced).open_people(opens_for(ANNA))
+        reopen(under_the_link(["people", theirs, sealed])).open_people(opens_for(BORIS))
 
 
 def test_layers_nest_one_way_only() -> None:
