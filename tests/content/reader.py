@@ -154,8 +154,9 @@ def unboxed(boxes: list[bytes], seed: bytes) -> bytes:
 
 def read_head(raw: bytes) -> dict[str, Any]:
     need(len(raw) > 64)
-    head: dict[str, Any] = whole(raw[64:])
-    need(isinstance(head, dict) and head.get("version") == 2)
+    head = whole(raw[64:])
+    need(isinstance(head, dict))
+    need(head.get("version") == 2)
     need(isinstance(head["end_pk"], bytes) and len(head["end_pk"]) == 32)
     statement = b"repram v1 head" + blake3(raw[64:]).digest()
     try:
@@ -177,7 +178,7 @@ def read_head(raw: bytes) -> dict[str, Any]:
         depth += 1
     need(head["depth"] == depth and len(head["refs"]) == REF * -(-chunks // PAGE**depth))
     check_lengths(head["refs"], depth, 0, size)
-    return head
+    return dict(head)
 
 
 def padme(size: int) -> int:
