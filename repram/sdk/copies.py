@@ -32,7 +32,7 @@ class Copy:
         self._tell = tell
         self._conversation: Conversation | None = None
         self._told = False
-        self._interrupted = False
+        self.interrupted = False  # a session was lost: what was held may be gone with it
 
     def troubled(self, error: RepramError) -> None:
         """It is tried again; that is told once for each session, however many items wait."""
@@ -92,15 +92,10 @@ class Copy:
             raise RemoteError("the node did not say how often it may be fetched")
         return reply
 
-    def take_interruption(self) -> bool:
-        """Whether a session was lost since this was last asked: what was held may be gone with it."""
-        interrupted, self._interrupted = self._interrupted, False
-        return interrupted
-
     async def _open(self) -> Conversation:
         conversation = await self._storage.open()
         if self._conversation is not None and conversation is not self._conversation:
-            self._interrupted = True
+            self.interrupted = True
         self._told = self._told and conversation is self._conversation
         self._conversation = conversation
         return conversation

@@ -65,6 +65,11 @@ class Sending:
         """The hosts that have not failed."""
         return [copy for copy in self._copies if copy.failure is None]
 
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether a session was lost and made anew, since what the hosts hold was last asked for."""
+        return any(copy.interrupted for copy in self._copies)
+
     async def content(self, content: Content, reopen: Callable[[], Content]) -> tuple[Body, int]:
         """Send all of it; where it begins, and its size. When a host was lost for a moment it is asked
         what it still holds, and given the rest again."""
@@ -75,7 +80,7 @@ class Sending:
         )
         batches = await self._pass(content)
         for _ in range(PASSES):
-            if not any(copy.take_interruption() for copy in self.living) or not await self._lost():
+            if not self.was_interrupted or not await self._lost():
                 return batches.finished(), batches.size
             if not content.repeatable:
                 break
@@ -118,6 +123,7 @@ class Sending:
         everywhere = 0
         for copy in self._copies:
             copy.held.clear()
+            copy.interrupted = False
         while some := list(islice(items, ASKED_AT_ONCE)):
             await self._to_all(self.living, lambda copy: _look(copy, some))  # awaited here
             start = len(self.living[0].held) - len(some)

@@ -79,6 +79,7 @@ class Upload:
         self._state = state
         self._patience = patience
         self._tell = tell
+        self._was_interrupted = False
 
     async def run(self) -> Link:
         """Send all of it; the link, once every host that did not fail holds everything."""
@@ -88,13 +89,18 @@ class Upload:
                 self._tell(each)
             plan = await self._plan(content)
             resumable = content.repeatable and self._order.resume
-            if resumable and (known := _taken_up(self._state / UPLOADS, plan)):
-                try:
-                    return await self._send(content, known, resumable=True)
-                except (Changed, NotAllowed):
-                    content.close()  # it is another now, or the node forgot all: begin anew
-                content = await in_thread(self._order.open)
-            return await self._send(content, self._new_journal(plan), resumable=resumable)
+            known = _taken_up(self._state / UPLOADS, plan) if resumable else None
+            try:
+                journal = known or self._new_journal(plan)
+                return await self._send(content, journal, resumable=resumable)
+            except (Changed, NotAllowed) as error:
+                forgot = isinstance(error, NotAllowed) and self._was_interrupted
+                if not content.repeatable or not (known or forgot):
+                    raise
+            content.close()  # it is another now, or the node has forgotten all: begin anew
+            content = await in_thread(self._order.open)
+            journal = self._new_journal(await self._plan(content))
+            return await self._send(content, journal, resumable=resumable)
         finally:
             content.close()
 
@@ -145,6 +151,7 @@ class Upload:
             link = await self._head(content, body, size, sending, journal)
             journal.move(self._state / LINKS / str(link.item))
         except BaseException as error:
+            self._was_interrupted = sending.was_interrupted
             if resumable and isinstance(error, _PASSING):
                 if isinstance(error, RepramError):
                     error.hint = GO_ON

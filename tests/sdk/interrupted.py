@@ -22,7 +22,7 @@ from repram.content.padding import padme
 from repram.sdk.sending import IN_FLIGHT
 from tests.processes import ENVIRONMENT, Node, node
 
-SIZE = 48 * CHUNK_SIZE + 4_321
+SIZE = 40 * CHUNK_SIZE + 4_321
 
 
 class Attempt:

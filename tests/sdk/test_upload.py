@@ -92,6 +92,26 @@ def test_what_a_host_lost_meanwhile_is_sent_again(run: Run[None], source: Path) 
     run(main())
 
 
+def test_a_host_that_starts_anew_with_nothing_is_given_all_of_it_anew(
+    run: Run[None], source: Path
+) -> None:
+    async def main() -> None:
+        async with storing() as (node, address), Client(address) as client:
+            breaks = breaking(node, 3)
+
+            async def restarts(put: Put, session: Session) -> None:
+                await breaks(put, session)
+                if session.closed:
+                    node.forget_all()
+                    node.service._ends._started = node.service._now()
+
+            node.before_put = restarts
+            link = await client.upload(source)
+            assert await received(client, link) == CONTENT
+
+    run(main())
+
+
 def test_a_source_that_has_changed_is_uploaded_anew_and_the_old_is_ended(
     run: Run[None], source: Path
 ) -> None:
