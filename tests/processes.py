@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,10 +92,10 @@ class Node:
 
 
 @contextmanager
-def node(*options: str | Path) -> Iterator[Node]:
+def node(*options: str | Path, by: Sequence[str] = REPRAM) -> Iterator[Node]:
     """A public node on a free port of this machine."""
     command = [
-        *REPRAM,
+        *by,
         "storaged",
         "run",
         "--public",
