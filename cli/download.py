@@ -63,7 +63,7 @@ def download(
     _tell(received, time.monotonic() - started, json=json, quiet=quiet)
     if received.hostile:
         output.say(
-            "  The rest has come. No honest sender writes such names: do not trust this one."
+            "  The rest has come. No honest sender writes such names: do not trust who made this link."
         )
         raise typer.Exit(IntegrityFailure.exit_code)
     if received.refused:

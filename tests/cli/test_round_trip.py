@@ -13,6 +13,7 @@ import pytest
 from repram.content.chunker import CHUNK_SIZE
 from tests.cli.here import Here
 from tests.content.trees import snapshot
+from tests.json_objects import objects
 from tests.processes import Node, node, repram
 
 SIZES = [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1]
@@ -71,13 +72,21 @@ def test_a_stream_whose_length_nobody_knows(storage: Node, size: int) -> None:
 
 
 def test_a_folder_of_odd_names_and_sizes(here: Here, tmp_path: Path) -> None:
-    top = tmp_path / "-top\n"
+    top = tmp_path / os.fsdecode(b"-top\n\xff")
     for number, name in enumerate(NAMES):
         (top / name).mkdir(parents=True)
         (top / name / f"{name[:60]}.").write_bytes(CONTENT[: SIZES[number % len(SIZES)]])
         (top / name / "empty").mkdir(mode=0o500)
         (top / name / "link").symlink_to(Path("..", NAMES[number - 1]))
-    link = here.said("upload", top, "-q").strip()
+    pipe = top / os.fsdecode(b"pipe \xfe")
+    os.mkfifo(pipe)
+    told = objects(here.said("upload", top, "--json").encode())
+    assert os.fsencode(told[0]["path"]) == b"-top\n\xff/pipe \xfe"
+    pipe.unlink()
     (tmp_path / "got").mkdir()
-    here.said("download", link, "-o", tmp_path / "got", "-q")
-    assert snapshot(tmp_path / "got" / top.name) == snapshot(top)
+    told = objects(
+        here.said("download", told[-1]["link"], "-o", tmp_path / "got", "--json").encode()
+    )
+    (place,) = told[-1]["paths"]
+    assert Path(place) == tmp_path / "got" / top.name
+    assert snapshot(Path(place)) == snapshot(top)
