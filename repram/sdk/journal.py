@@ -21,7 +21,7 @@ import msgspec
 from blake3 import blake3
 from msgspec import Meta
 
-from repram.content.refs import REF_SIZE, Ref, decode, encode
+from repram.content.refs import REF_SIZE, Ref, decode, without_keys
 from repram.crypto.statements import BATCH_MAX
 from repram.errors import UsageError
 
@@ -206,9 +206,7 @@ class Journal:
     def forget_keys_of_items(self) -> None:
         """What was sent needs none to be renewed or ended; a lock on the link is one here, too, then."""
         self.rewrite(
-            Batch(encode(ref._replace(key=bytes(len(ref.key))) for ref in decode(record.refs)))
-            if isinstance(record, Batch)
-            else record
+            Batch(without_keys(record.refs)) if isinstance(record, Batch) else record
             for record in self.records()
         )
 

@@ -173,6 +173,10 @@ def test_a_stream_ends_before_the_first_byte_that_is_not_true(run: Run[None]) ->
                 sink = io.BytesIO()
                 assert await outcome(client.download_into(upload.link, sink)) is IntegrityFailure
                 assert CONTENT[: 2 * CHUNK_SIZE].startswith(sink.getvalue())
+                async with await client.open(upload.link) as reader:
+                    reader.seek(2 * CHUNK_SIZE - 3)
+                    with pytest.raises(IntegrityFailure):
+                        await reader.read(4)
 
     run(main())
 
