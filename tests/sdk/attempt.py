@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ async def main(verb: str, host: str, state: str, what: str, output: str) -> None
             await told(client.upload(what, ttl="10m"))
         else:
             await told(client.download(what, Path(output)))
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10, flush=True)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from repram.sdk.sending import IN_FLIGHT
 from tests.processes import ENVIRONMENT, Node, node
 
 SIZE = 40 * CHUNK_SIZE + 4_321
+_NEVER = 1 << 62
 
 
 class Attempt:
@@ -37,6 +38,7 @@ class Attempt:
             text=True,
         )
         self.resumed = self.moved = 0
+        self.peak = 0  # bytes of memory, told at its end
         self.result = ""
 
     def until(self, moved: int) -> bool:
@@ -48,6 +50,8 @@ class Attempt:
                 self.resumed = int(values[1])
             elif kind == "moved":
                 self.moved = int(values[0])
+            elif kind == "peak":
+                self.peak = int(values[0])
             else:
                 self.result = values[0]
             if self.moved >= moved:
@@ -56,13 +60,14 @@ class Attempt:
 
     def kill(self) -> None:
         self._process.kill()
-        self.until(SIZE * 2)  # what it had said before
+        self.until(_NEVER)  # what it had said before
         self._process.communicate()
 
     def finish(self) -> str:
         """What it says at its end."""
-        self.until(SIZE * 2)
-        assert self._process.wait(60) == 0
+        self.until(_NEVER)
+        self._process.communicate(timeout=60)
+        assert self._process.returncode == 0
         return self.result
 
 
