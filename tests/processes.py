@@ -23,6 +23,7 @@ ENVIRONMENT = {
 } | {
     "XDG_STATE_HOME": (_nobody := tempfile.mkdtemp(prefix="repram-tests-")),
     "XDG_CONFIG_HOME": _nobody,
+    "XDG_RUNTIME_DIR": _nobody,  # short enough for the names of sockets, which tell folders apart
 }  # nobody's hosts, spaces and settings; a test that makes some gives a folder of its own
 atexit.register(shutil.rmtree, _nobody, ignore_errors=True)
 
@@ -53,7 +54,6 @@ class Machine:
         self.environment = {
             "XDG_STATE_HOME": str(folder),
             "XDG_CONFIG_HOME": str(folder),
-            "XDG_RUNTIME_DIR": str(folder),
         } | ({"REPRAM_HOST": host} if host else {})
 
     def run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,12 +92,17 @@ def test_the_prompt_can_be_interrupted(locked: str, tmp_path: Path) -> None:
 def test_where_there_is_no_terminal_it_is_said_how_to_give_it(
     locked: str, storage: Node, tmp_path: Path
 ) -> None:
-    machine = Machine(tmp_path, host=storage.address)
     for arguments in (
         ("download", locked, "-o", "-"),
-        ("upload", tmp_path / "file", "--password"),
+        ("upload", str(tmp_path / "file"), "--password", "--host", storage.address),
     ):
-        done = machine.run(*arguments)
+        done = subprocess.run(
+            [*CHEAP, *arguments],
+            env=ENVIRONMENT,
+            capture_output=True,
+            check=False,
+            start_new_session=True,
+        )
         assert (done.returncode, done.stdout) == (2, b"")
         assert b"--password-file or --password-command, or in $REPRAM_PASSWORD" in done.stderr
 

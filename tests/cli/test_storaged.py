@@ -33,7 +33,6 @@ class Kept:
             "--folder",
             self.folder,
             *arguments,
-            XDG_RUNTIME_DIR=str(self.folder),
         )
 
     def said(self, verb: str, *arguments: str | Path) -> str:
@@ -163,7 +162,6 @@ def test_a_node_in_memory_with_a_snapshot_has_after_a_restart_what_it_held(kept:
 def test_a_node_in_the_background_has_no_password_of_its_starter(kept: Kept) -> None:
     repram(
         *("storaged", "start", "--folder", kept.folder, "--listen", "127.0.0.1:0"),
-        XDG_RUNTIME_DIR=str(kept.folder),
         REPRAM_PASSWORD="canary",
         REPRAM_PROFILE="kept",
     )

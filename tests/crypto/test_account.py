@@ -143,10 +143,10 @@ def test_a_hostile_cost_is_refused_before_a_password_is_asked_for(
     cost: Cost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = bytes(replace(keystore(), cost=cost))
-    monkeypatch.undo()
-    monkeypatch.setattr(passwords, "_floor", Cost(3, 65_536, 1))
-    with pytest.raises(IntegrityFailure, match="cost was tampered with"):
-        Keystore.parse(raw)
+    with monkeypatch.context() as real:  # undone before the tests' cost is
+        real.setattr(passwords, "_floor", Cost(3, 65_536, 1))
+        with pytest.raises(IntegrityFailure, match="cost was tampered with"):
+            Keystore.parse(raw)
 
 
 @pytest.mark.parametrize("size", [0, 1, HEAD_SIZE, KEYSTORE_SIZE - 1, KEYSTORE_SIZE + 1])
