@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from repram.errors import UsageError
+from repram.errors import IntegrityFailure, UsageError
 from repram.ids import format_size, parse_duration
 from repram_cli import output, pasted
 from repram_cli.asking import PasswordCommand, PasswordFile
@@ -61,6 +61,11 @@ def download(
 
     received = run(command(), hint="" if target == "-" else GO_ON)
     _tell(received, time.monotonic() - started, json=json, quiet=quiet)
+    if received.hostile:
+        output.say(
+            "  The rest has come. No honest sender writes such names: do not trust who made this link."
+        )
+        raise typer.Exit(IntegrityFailure.exit_code)
     if received.refused:
         raise typer.Exit(1)  # the rest has come, but not all that the sender sent
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from contextvars import ContextVar
 from pathlib import Path
@@ -23,8 +24,8 @@ def data(line: str) -> None:
 
 
 def event(kind: str, /, **fields: object) -> None:
-    """One JSON object with its `type`, on a line of its own."""
-    data(msgspec.json.encode({"type": kind, **fields}).decode())
+    """One JSON object with its `type`, on a line of its own; names that are no UTF-8 come back from it."""
+    data(json.dumps(msgspec.to_builtins({"type": kind, **fields}), separators=(",", ":")))
 
 
 def say(line: str) -> None:

@@ -136,7 +136,7 @@ class IntegrityFailure(RepramError):
     """The bytes are not the ones that were sealed."""
 
     exit_code = 13
-    hint = "Nothing was written. Try again; if it stays so, ask the sender for a new link."
+    hint = "No wrong byte was written. Try again; if it stays so, ask the sender for a new link."
 
 
 class Full(RepramError):

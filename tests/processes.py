@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -113,10 +113,10 @@ class Node:
 
 
 @contextmanager
-def node(*options: str | Path) -> Iterator[Node]:
+def node(*options: str | Path, by: Sequence[str] = REPRAM) -> Iterator[Node]:
     """A public node on a free port of this machine."""
     command = [
-        *REPRAM,
+        *by,
         "storaged",
         "run",
         "--public",

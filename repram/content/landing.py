@@ -35,6 +35,7 @@ class FileLanding:
 
     def __init__(self, part: Part, head: Head, named: Path | None, *, overwrite: bool) -> None:
         self.refused: list[LeftOut] = []  # as of a tree
+        self.hostile = False
         self._part = part
         self._head = head
         self._target = named or part.folder / head.name  # `head.decode` has checked that it is one
@@ -116,6 +117,11 @@ class TreeLanding:
     def refused(self) -> list[LeftOut]:
         """What may not be made here; no more than some of it when it is very much."""
         return self._unpacking.refused
+
+    @property
+    def hostile(self) -> bool:
+        """Whether some of that is what no honest sender writes."""
+        return self._unpacking.hostile
 
     def have(self) -> Source:
         """The stream as far as an earlier attempt got; it has not been verified."""

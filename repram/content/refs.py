@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from repram.content.chunker import CHUNK_SIZE
 from repram.content.padding import padme
-from repram.crypto.xchacha import Bytes
+from repram.crypto.xchacha import KEY_SIZE, Bytes
 from repram.errors import IntegrityFailure, UsageError
 from repram.ids import ItemId, format_size
 
@@ -68,6 +68,12 @@ def decode(encoded: Bytes) -> tuple[Ref, ...]:
     if not all(0 < ref.length <= CHUNK_SIZE for ref in refs):
         raise IntegrityFailure("a list of chunks has one of a length that none has")
     return refs
+
+
+def without_keys(encoded: bytes) -> bytes:
+    """The same refs, with which nothing is opened any more."""
+    forgotten = bytes(KEY_SIZE)
+    return encode(Ref(each, forgotten, size) for each, _, size in _LAYOUT.iter_unpack(encoded))
 
 
 class BodyBuilder:

@@ -38,6 +38,10 @@ class Unpack:
         self.seen_roots = 0
         self.refused: list[LeftOut] = []
         self.refused_in_all = 0
+        self.hostile = False  # something was refused that no honest sender writes
+        self._unmade: bytes | None = (
+            None  # how paths begin in the last folder that could not be made
+        )
         self._on_root = on_root
         self.roots: dict[bytes, Entry] = {}  # what has been made in no folder
         self._order = Order()
@@ -170,17 +174,19 @@ class Unpack:
         self._count(entry)
         self._missing = entry.size
         why = self._order.refusal(entry)
-        if why is None:
-            try:
-                self._make(entry)
-            except OSError as error:
-                if error.errno not in _NO_SUCH_NAME:
-                    raise
-                why = f"cannot be made here: {error.strerror}"
-            else:
-                self._headers.write(header)
         if why is not None:
+            self.hostile |= self._unmade is None or not entry.path.startswith(self._unmade)
             self._refuse(entry, why)
+            return
+        try:
+            self._make(entry)
+        except OSError as error:
+            if error.errno not in _NO_SUCH_NAME:
+                raise
+            self._unmade = entry.path + b"/"
+            self._refuse(entry, f"cannot be made here: {error.strerror}")
+        else:
+            self._headers.write(header)
 
     def _refuse(self, entry: Entry, why: str) -> None:
         self.refused_in_all += 1

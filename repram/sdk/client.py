@@ -59,11 +59,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What has come: where it is, its size, and what of a folder was not written, and why."""
+    """What has come: where it is, its size, and what of a folder was not written, and why; `hostile` when
+    some of that is what no honest sender writes."""
 
     paths: tuple[Path, ...]
     size: int
     refused: tuple[LeftOut, ...]
+    hostile: bool = False
 
 
 class Sink(Protocol):
@@ -290,7 +292,7 @@ async def _land(
         await download.content(landing.write, start=start)
         paths = await to_the_end(landing.commit)
         refused = tuple(LeftOut(os.fsdecode(each.path), each.why) for each in landing.refused)
-    return Received(paths, head.size, refused)
+        return Received(paths, head.size, refused, landing.hostile)
 
 
 def _chosen(host: str | NodeAddress | Host | None) -> Host:

@@ -93,7 +93,7 @@ class Download:
         """The same chunk from somebody who does not lie."""
         ref, _, liar = fetched
         refused: dict[Holder, RepramError] = {}
-        self._holders.lied(liar, error, refused)
+        self._holders.gave_nothing(liar, error, refused)
 
         def verify(sealed: Bytes) -> Bytes:
             sealing.check_id(ItemId(ref.id), sealed)

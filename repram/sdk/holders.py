@@ -121,14 +121,15 @@ class Holders:
             try:
                 return await to_the_end(lambda: verify(sealed))  # noqa: B023  # awaited here
             except IntegrityFailure as error:
-                self.lied(holder, error, refused)
+                self.gave_nothing(holder, error, refused)
 
-    def lied(
-        self, holder: Holder, error: IntegrityFailure, refused: dict[Holder, RepramError]
+    def gave_nothing(
+        self, holder: Holder, error: RepramError, refused: dict[Holder, RepramError]
     ) -> None:
-        """What it sent does not verify: have the others asked."""
+        """It does not have it, or what it sent does not verify: have the others asked, if there are any."""
         refused[holder] = error
-        self._failed(holder, error)
+        if len(refused) < len(self._order):
+            self._failed(holder, error)
 
     @persistent
     async def get(
@@ -146,9 +147,7 @@ class Holders:
                 passing = passing or error
                 self._failed(holder, error)
             except RepramError as error:
-                refused[holder] = error
-                if len(refused) < len(self._order):
-                    self._failed(holder, error)
+                self.gave_nothing(holder, error, refused)
         raise passing or _worst(list(refused.values()))
 
     def _failed(self, holder: Holder, error: RepramError) -> None:

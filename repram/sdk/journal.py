@@ -12,7 +12,7 @@ import os
 import secrets
 import struct
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Final, Self, TypeAlias, TypeVar
@@ -21,7 +21,7 @@ import msgspec
 from blake3 import blake3
 from msgspec import Meta
 
-from repram.content.refs import REF_SIZE, Ref, decode
+from repram.content.refs import REF_SIZE, Ref, decode, without_keys
 from repram.crypto.statements import BATCH_MAX
 from repram.errors import UsageError
 
@@ -188,22 +188,27 @@ class Journal:
         finally:
             os.close(folder)
 
-    def rewrite(self, records: Sequence[Record]) -> None:
+    def rewrite(self, records: Iterable[Record]) -> None:
         """Have it hold these instead, and nothing that it held before."""
         if self.path is None:
             return
-        content = b""
-        for record in records:
-            content += _framed(len(content), record)
-        new = self.path.with_suffix(f".{secrets.token_hex(8)}")
+        new, end = self.path.with_suffix(f".{secrets.token_hex(8)}"), 0
         with os.fdopen(os.open(new, _NEW, 0o600), "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            file.write(content)
+            for record in records:
+                end += file.write(_framed(end, record))
             file.flush()
             os.fsync(file.fileno())
             new.replace(self.path)
             os.dup2(file.fileno(), self._fd, inheritable=False)
-        self._end = len(content)
+        self._end = end
+
+    def forget_keys_of_items(self) -> None:
+        """What was sent needs none to be renewed or ended; a lock on the link is one here, too, then."""
+        self.rewrite(
+            Batch(without_keys(record.refs)) if isinstance(record, Batch) else record
+            for record in self.records()
+        )
 
     def append(self, record: Record) -> None:
         """One step more. It survives the end of this process; `move` has all survive a power cut."""

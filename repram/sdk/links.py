@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -30,6 +31,7 @@ FOLDER: Final = "links"
 RENEWED_AT_ONCE: Final = 16
 _PREFIX_MIN: Final = 4
 _FORGOTTEN: Final = bytes(32)
+_CUT_OFF: Final = 60.0  # seconds
 
 State: TypeAlias = Literal["live", "revoked"]
 
@@ -156,6 +158,9 @@ class Links:
         """Those that are over are forgotten on the way."""
         found = []
         for path in self._folder.glob("*"):
+            if path.suffix:  # about to take its place, unless whoever wrote it was killed
+                _remove_old(path)
+                continue
             journal = Journal.open(path, wait=True)
             if journal is None:
                 continue
@@ -284,6 +289,12 @@ def _forget_keys(journal: Journal) -> Made:
             rest.append(record)
     journal.rewrite([*rest, Revoked(_now())])
     return _made(journal)
+
+
+def _remove_old(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        if time.time() - path.stat().st_mtime > _CUT_OFF:
+            path.unlink()
 
 
 def _check_lives(made: Made) -> None:

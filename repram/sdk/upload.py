@@ -34,7 +34,7 @@ from repram.errors import (
 from repram.sdk import journal as journals
 from repram.sdk.events import Finished, Trouble
 from repram.sdk.journal import Done, Journal, Plan
-from repram.sdk.parallel import in_thread
+from repram.sdk.parallel import in_thread, to_the_end
 from repram.sdk.sending import Sending
 from repram.sdk.source import Content, Uploadable, paths_of
 from repram.sdk.storage import Storage
@@ -150,6 +150,7 @@ class Upload:
             body, size = await sending.content(content, self._order.open)
             link = await self._head(content, body, size, sending, journal)
             journal.move(self._state / LINKS / str(link.item))
+            await to_the_end(journal.forget_keys_of_items)
         except BaseException as error:
             self._was_interrupted = sending.was_interrupted
             if resumable and isinstance(error, _PASSING):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -92,6 +94,29 @@ def test_what_lies_in_a_refused_folder_is_refused_and_its_content_passed_over(
     tree = written(folder(b"a"), folder(b"a/.."), file(b"a/../x"), file(b"a/y"), file(b"b"))
     assert [left.path for left in landed(tmp_path, tree)] == [b"a/..", b"a/../x"]
     assert sorted(snapshot(tmp_path)) == [b"a", b"a/y", b"b"]
+
+
+def test_what_this_file_system_cannot_hold_is_nobodys_hostility(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where `A` and `a` are one name."""
+    made, real = set(), os.mkdir
+
+    def mkdir(name: bytes, mode: int, *, dir_fd: int) -> None:
+        if name.lower() in made:
+            raise FileExistsError(errno.EEXIST, "File exists")
+        made.add(name.lower())
+        real(name, mode, dir_fd=dir_fd)
+
+    announced, stream = written(folder(b"A"), file(b"A/x"), folder(b"a"), file(b"a/x"), file(b"b"))
+    with arriving(tmp_path, announced, tmp_path) as landing:
+        monkeypatch.setattr(os, "mkdir", mkdir)
+        landing.write(stream)
+        assert [left.path for left in landing.refused] == [b"a", b"a/x"]
+        assert not landing.hostile
+        monkeypatch.undo()
+        landing.commit()
+    assert sorted(snapshot(tmp_path)) == [b"A", b"A/x", b"b"]
 
 
 def test_nothing_goes_through_a_link(tmp_path: Path) -> None:

@@ -128,6 +128,16 @@ def test_a_wrap_made_to_open_under_two_passwords_opens_under_neither_but_the_com
         account.open_with_password(two, b"b")
 
 
+def test_a_box_for_two_recovery_keys_opens_with_the_one_that_the_keystore_names() -> None:
+    """Boxes commit to no key; the public key in the head does, and is compared before a box is tried."""
+    stored, other = keystore(), RecoveryKey(bytes([9]) * 32)
+    kek = account.kek_of(passwords.stretch(b"password", stored.salt, stored.cost))
+    master = committed.open_sealed(kek, stored.by_password, labels.MASTER_WRAP + stored.head())
+    boxed = box_to(Person(identity.public_key(other.seed())), master)
+    with pytest.raises(WrongPassword):
+        account.open_with_recovery(replace(stored, by_recovery=boxed), other)
+
+
 @pytest.mark.parametrize("cost", [Cost(2, 262_144, 4), Cost(3, 65_535, 4), Cost(3, 1 << 21, 4)])
 def test_a_hostile_cost_is_refused_before_a_password_is_asked_for(
     cost: Cost, monkeypatch: pytest.MonkeyPatch

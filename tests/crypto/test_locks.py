@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repram.crypto import committed, identity, labels, locks, passwords, people, sealing
+from repram.crypto import committed, identity, locks, passwords, people, sealing
 from repram.crypto.locks import ITEM_SIZE, MAX_PEOPLE, PAGE_SIZE, Locked, Locks, lock, unlock
 from repram.crypto.people import Person
 from repram.errors import (
@@ -20,9 +20,10 @@ from repram.errors import (
     UsageError,
     WrongPassword,
 )
+from tests.handmade import SECRET, under_the_link
 from tests.salamander import committed_to
 
-SECRET, HEAD = bytes(range(32)), b"head" * 20
+HEAD = b"head" * 20
 ANNA, BORIS, CARLA = (bytes([n]) * 32 for n in (1, 2, 3))
 PASSWORD = Locks(password=b"correct horse")
 
@@ -49,13 +50,6 @@ def opens_for(seed: bytes) -> Callable[[bytes], bytes | None]:
 
 def reopen(sealed: bytes, secret: bytes = SECRET) -> Locked:
     return unlock(sealing.id_of(sealed), sealed, secret)
-
-
-def under_the_link(layer: object) -> bytes:
-    """As a hostile writer would: any layer under the right key, in the right frame."""
-    encoded = msgspec.msgpack.encode(layer)
-    page = (len(encoded).to_bytes(4, "big") + encoded).ljust(PAGE_SIZE, b"\0")
-    return committed.seal(labels.derive(labels.LINK_HEAD_KEY, SECRET), page, labels.SEALED_HEAD)
 
 
 def test_a_head_without_more_locks_opens_with_the_link() -> None:

@@ -9,6 +9,12 @@ from pathlib import Path
 from repram.sdk import Began, Client, Moved, Transfer
 
 
+def peak_memory() -> int:
+    """Of this program alone: what getrusage tells begins with what its parent had when it was started."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) << 10
+
+
 async def told(transfer: Transfer[object]) -> None:
     """One line an event."""
     async for event in transfer:
@@ -26,14 +32,7 @@ async def main(verb: str, host: str, state: str, what: str, output: str) -> None
             await told(client.upload(what, ttl="10m"))
         else:
             await told(client.download(what, Path(output)))
-    print("peak", peak(), flush=True)
-
-
-def peak() -> int:
-    """Bytes of memory at most; not ru_maxrss, which begins with what its parent had when it forked."""
-    status = Path("/proc/self/status").read_text()
-    (most,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(most) << 10
+    print("peak", peak_memory(), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""An honest node in the test's own process, which counts, and can be told to break off."""
+"""A node in the test's own process, which counts, and can be told to break off, or to lie."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+
+import msgspec
 
 from repram.ids import NodeAddress
 from repram.proto.endpoint import Session
@@ -16,9 +18,12 @@ from repram.storaged.memory import MemoryTier
 from repram.storaged.service import Service
 from tests.nodes import serving
 
+Tamper = Callable[[bytes, bytes], bytes | None]
+"""What is sent for an id in place of what is held; None: the truth."""
+
 
 class Storing:
-    """It holds in memory."""
+    """It holds in memory, honestly; what it sends may be something else."""
 
     def __init__(self) -> None:
         self.book = Book(MemoryTier(), 1 << 30)
@@ -35,7 +40,8 @@ class Storing:
         self.service._reservations.answer_on(self.server)
         self.puts: list[Put] = []
         self.gets: list[bytes] = []
-        self.lies = False  # about everything that is larger than a head
+        self.tamper: Tamper | None = None
+        self.announced_more = 0  # bytes than come, when it lies
         self.before_put: Callable[[Put, Session], Awaitable[None]] | None = None
         self.before_get: Callable[[Get, Session], Awaitable[None]] | None = None
 
@@ -51,10 +57,15 @@ class Storing:
             await self.before_get(request, body.session)
         self.gets.append(request.id)
         answer = self.service.get(request, body.session)
-        if self.lies and answer.reply.size > 10_000:
-            assert isinstance(answer.body, bytes | bytearray | memoryview)
-            return Answer(answer.reply, bytes(answer.body[:-1]) + bytes([answer.body[-1] ^ 1]))
-        return answer
+        lie = None if self.tamper is None else self.tamper(request.id, self.held(request.id))
+        if lie is None:
+            return answer
+        said = msgspec.structs.replace(answer.reply, size=max(0, len(lie) + self.announced_more))
+        return Answer(said, lie)
+
+    def held(self, item: bytes) -> bytes:
+        """What it has under this id, as it came."""
+        return bytes(self.book.body(self.service.chunks.get(item, 0)))
 
     def forget_all(self) -> None:
         """As if it had lost its memory."""

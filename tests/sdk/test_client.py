@@ -1,12 +1,10 @@
-"""The client against honest and lying nodes, all over real sockets."""
+"""The client and a node, over real sockets; `test_lying_node.py` has those that lie."""
 
 from __future__ import annotations
 
 import io
 import os
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,93 +13,13 @@ from repram.content.chunker import CHUNK_SIZE
 from repram.content.padding import padme
 from repram.crypto.links import Link, WebLink
 from repram.crypto.statements import BATCH_MAX
-from repram.errors import Conflict, IntegrityFailure, NotFound, RepramError, UsageError
+from repram.errors import Conflict, IntegrityFailure, RepramError, UsageError
 from repram.ids import HostPort, NodeAddress
-from repram.proto.endpoint import Session
-from repram.proto.messages import STORAGE, Done, End, Found, Get, Held, Lease, Put
-from repram.proto.rpc import Answer, Incoming, Server
 from repram.sdk import Client, Moved, Received
-from repram.storaged import clock
-from repram.storaged.access.open_gate import OpenGate
-from repram.storaged.holdings.book import Book
-from repram.storaged.memory import MemoryTier
-from repram.storaged.service import Service
 from tests.conftest import Run
-from tests.nodes import serving
+from tests.sdk.storing import storing
 
 CONTENT = random.Random(7).randbytes(3 * CHUNK_SIZE + 12_345)
-Tamper = Callable[[list[bytes], int], bytes]
-
-
-def node_time() -> Callable[[], int]:
-    return clock.Clock(clock.boottime, clock.read(), None).now
-
-
-class Lying:
-    """A node that holds honestly and, once told how, gives other bytes than it holds."""
-
-    def __init__(self) -> None:
-        self.book = Book(MemoryTier(), 1 << 30)
-        self._service = Service(self.book, OpenGate(), node_time())
-        self.server = Server(STORAGE)
-        self._order: list[bytes] = []
-        self.tamper: Tamper | None = None
-        self.only: int | None = None
-
-    async def put(self, request: Put, body: Incoming) -> Held:
-        held = await self._service.put(request, body)
-        self._order.append(request.id)
-        return held
-
-    def get(self, request: Get, session: Session) -> Answer[Found]:
-        place = self._order.index(request.id)
-        if self.tamper is None or self.only not in (None, place):
-            return self._service.get(request, session)
-        lie = self.tamper([self._held(each, session) for each in self._order], place)
-        return Answer(Found(len(lie), 1, 60_000, 60_000), lie)
-
-    def _held(self, item: bytes, session: Session) -> bytes:
-        body = self._service.get(Get(item), session).body
-        assert isinstance(body, bytes | bytearray | memoryview)
-        return bytes(body)
-
-    async def end(self, request: End, incoming: Incoming) -> Done:
-        return await self._service.end(request, incoming)
-
-
-@asynccontextmanager
-async def lying() -> AsyncIterator[tuple[Lying, NodeAddress]]:
-    node = Lying()
-    server = node.server
-    server.on_task(Put, node.put)
-    server.on(Get, node.get)
-    server.on_task(End, node.end)
-    async with serving(server) as address:
-        yield node, address
-
-
-def flipped(held: list[bytes], place: int) -> bytes:
-    return bytes([held[place][0] ^ 1]) + held[place][1:]
-
-
-def truncated(held: list[bytes], place: int) -> bytes:
-    return held[place][:-1]
-
-
-def emptied(held: list[bytes], place: int) -> bytes:
-    return b""
-
-
-def swapped(held: list[bytes], place: int) -> bytes:
-    return held[(place + 1) % len(held)]
-
-
-def withheld(held: list[bytes], place: int) -> bytes:
-    raise NotFound("not here")
-
-
-def listing(folder: Path) -> list[str]:
-    return sorted(each.name for each in folder.iterdir())
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, len(CONTENT)])
@@ -113,7 +31,7 @@ def test_a_file_comes_back(run: Run[None], tmp_path: Path, size: int) -> None:
     (tmp_path / "out").mkdir()
 
     async def main() -> None:
-        async with lying() as (_, address), Client(address) as client:
+        async with storing() as (_, address), Client(address) as client:
             link = await client.upload(source, ttl="60s")
             received = await client.download(str(link), tmp_path / "out")
             path = tmp_path / "out" / "report.pdf"
@@ -127,7 +45,7 @@ def test_a_file_comes_back(run: Run[None], tmp_path: Path, size: int) -> None:
 
 def test_a_stream_goes_in_and_out(run: Run[None]) -> None:
     async def main() -> None:
-        async with lying() as (_, address), Client(str(address)) as client:
+        async with storing() as (_, address), Client(str(address)) as client:
             link = await client.upload(io.BytesIO(CONTENT))
             sink = io.BytesIO()
             await client.download_into(link, sink)
@@ -140,7 +58,7 @@ def test_a_node_sees_the_padded_total_and_nothing_of_the_content(run: Run[None])
     marked = b"canary" * (CHUNK_SIZE // 3)
 
     async def main() -> None:
-        async with lying() as (node, address), Client(address) as client:
+        async with storing() as (node, address), Client(address) as client:
             await client.upload(io.BytesIO(marked), name="canary.txt")
             held = [bytes(node.book.body(entry)) for entry in node.book.entries()]
             assert not any(b"canary" in each for each in held)
@@ -152,65 +70,22 @@ def test_a_node_sees_the_padded_total_and_nothing_of_the_content(run: Run[None])
 
 def test_the_same_file_is_never_stored_alike(run: Run[None]) -> None:
     async def main() -> None:
-        async with lying() as (node, address), Client(address) as client:
+        async with storing() as (node, address), Client(address) as client:
             first, second = [await client.upload(io.BytesIO(b"same")) for _ in range(2)]
             assert first.item != second.item
-            assert len(set(node._order)) == 4
-
-    run(main())
-
-
-@pytest.mark.parametrize(
-    ("tamper", "error"),
-    [
-        (flipped, IntegrityFailure),
-        (truncated, IntegrityFailure),
-        (emptied, IntegrityFailure),
-        (swapped, IntegrityFailure),
-        (withheld, NotFound),
-    ],
-)
-@pytest.mark.parametrize("place", [0, 2, -1], ids=["first chunk", "a chunk", "head"])
-def test_a_lying_node_gets_no_wrong_byte_into_the_output(
-    run: Run[None], tmp_path: Path, tamper: Tamper, error: type[RepramError], place: int
-) -> None:
-    async def main() -> None:
-        async with lying() as (node, address), Client(address) as client:
-            link = await client.upload(io.BytesIO(CONTENT))
-            await client.download(link, tmp_path / "control")
-            (tmp_path / "control").unlink()
-            node.tamper, node.only = tamper, place % len(node._order)
-            with pytest.raises(error):
-                await client.download(link, tmp_path / "out")
-            assert listing(tmp_path) == []
-            sink = io.BytesIO()
-            with pytest.raises(error):
-                await client.download_into(link, sink)
-            assert CONTENT.startswith(sink.getvalue())
-
-    run(main())
-
-
-def test_an_extended_answer_is_refused(run: Run[None], tmp_path: Path) -> None:
-    async def main() -> None:
-        async with lying() as (node, address), Client(address) as client:
-            link = await client.upload(io.BytesIO(CONTENT))
-            node.tamper = lambda held, place: held[place] + b"x"
-            with pytest.raises(IntegrityFailure):
-                await client.download(link, tmp_path / "out")
-            assert listing(tmp_path) == []
+            assert len({put.id for put in node.puts}) == 4
 
     run(main())
 
 
 def test_a_link_to_something_else_on_the_node_does_not_open(run: Run[None], tmp_path: Path) -> None:
     async def main() -> None:
-        async with lying() as (node, address), Client(address) as client:
+        async with storing() as (node, address), Client(address) as client:
             link, other = [await client.upload(io.BytesIO(CONTENT)) for _ in range(2)]
             mixed = Link(link.node, other.item, link.secret)
             with pytest.raises(IntegrityFailure):
                 await client.download(mixed, tmp_path / "out")
-            chunk = Link(link.node, type(link.item)(node._order[0]), link.secret)
+            chunk = Link(link.node, type(link.item)(node.puts[0].id), link.secret)
             with pytest.raises(IntegrityFailure):
                 await client.download(chunk, tmp_path / "out")
 
@@ -224,7 +99,7 @@ def test_a_file_that_is_there_is_not_replaced_unless_that_is_asked_for(
     target.write_text("mine")
 
     async def main() -> None:
-        async with lying() as (_, address), Client(address) as client:
+        async with storing() as (_, address), Client(address) as client:
             link = await client.upload(io.BytesIO(CONTENT))
             with pytest.raises(Conflict):
                 await client.download(link, target)
@@ -240,7 +115,7 @@ def test_progress_counts_up_to_the_size(run: Run[None], tmp_path: Path) -> None:
     source.write_bytes(CONTENT)
 
     async def main() -> None:
-        async with lying() as (_, address), Client(address) as client:
+        async with storing() as (_, address), Client(address) as client:
             upload = client.upload(source)
             up = [event async for event in upload if isinstance(event, Moved)]
             download = client.download_into(await upload, io.BytesIO())
@@ -255,17 +130,17 @@ def test_progress_counts_up_to_the_size(run: Run[None], tmp_path: Path) -> None:
 @pytest.mark.parametrize("ttl", ["29s", "31d", "nonsense"])
 def test_a_ttl_out_of_bounds_is_refused_before_anything_is_sent(run: Run[None], ttl: str) -> None:
     async def main() -> None:
-        async with lying() as (node, address), Client(address) as client:
+        async with storing() as (node, address), Client(address) as client:
             with pytest.raises(UsageError):
                 await client.upload(io.BytesIO(CONTENT), ttl=ttl)
-            assert node._order == []
+            assert node.puts == []
 
     run(main())
 
 
 def test_what_cannot_be_uploaded_is_named(run: Run[None], tmp_path: Path) -> None:
     async def main() -> None:
-        async with lying() as (_, address), Client(address) as client:
+        async with storing() as (_, address), Client(address) as client:
             with pytest.raises(UsageError, match="cannot read"):
                 await client.upload(tmp_path / "missing")
 
@@ -278,7 +153,7 @@ def test_no_host_and_a_web_link_say_what_to_do(run: Run[None]) -> None:
             with pytest.raises(UsageError) as caught:
                 await client.upload(io.BytesIO(CONTENT))
             assert "--host" in caught.value.hint
-            async with lying() as (_, address), Client(address) as other:
+            async with storing() as (_, address), Client(address) as other:
                 link = await other.upload(io.BytesIO(b"x"))
             with pytest.raises(RepramError, match="by way of a coordinator"):
                 await client.download(
@@ -299,20 +174,13 @@ def test_a_key_that_no_node_can_have_is_a_malformed_address(run: Run[None]) -> N
 
 def test_a_large_upload_is_leased_in_batches_under_one_end_key(run: Run[None]) -> None:
     async def main() -> None:
-        leases: list[Lease] = []
-        async with lying() as (node, address), Client(address) as client:
-            put = node.put
-
-            async def noting(request: Put, body: Incoming) -> Held:
-                leases.append(request.lease)
-                return await put(request, body)
-
-            node.server.on_task(Put, noting)
+        async with storing() as (node, address), Client(address) as client:
             content = CONTENT * 5 + b"x"
             link = await client.upload(io.BytesIO(content), ttl="60s")
             sink = io.BytesIO()
             await client.download_into(link, sink)
             assert sink.getvalue() == content
+        leases = [put.lease for put in node.puts]
         chunks = -(-padme(len(content)) // CHUNK_SIZE)
         assert len(leases) == chunks + 1
         assert len({lease.root for lease in leases}) == -(-chunks // BATCH_MAX) + 1

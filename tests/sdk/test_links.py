@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,24 @@ def test_a_link_whose_time_is_over_is_forgotten_here_too(
             monkeypatch.setattr(links_module, "_now", lambda: made.expires)
             assert await client.links.ls() == ()
             assert list((tmp_path / "links").iterdir()) == []
+
+    run(main())
+
+
+def test_what_a_killed_program_left_half_written_is_no_link_and_goes(
+    run: Run[None], tmp_path: Path
+) -> None:
+    async def main() -> None:
+        async with storing() as (_, address), Client(address, state=tmp_path) as client:
+            link = await client.upload(io.BytesIO(b"x"))
+            whole = tmp_path / "links" / str(link.item)
+            old, new = whole.with_suffix(".old"), whole.with_suffix(".new")
+            for path in (old, new):
+                path.write_bytes(whole.read_bytes())
+                path.chmod(0o600)
+            os.utime(old, (0, 0))
+            assert [made.id for made in await client.links.ls()] == [link.item]
+            assert {path.name for path in (tmp_path / "links").iterdir()} == {whole.name, new.name}
 
     run(main())
 
