@@ -84,12 +84,12 @@ class Transfers:
             keys = Keys(self.text(PASSWORD), unbox)
             for name, each in (("locked", parse_link(link)), ("counted", counted)):
                 assert isinstance(each, Link)
-                head, _ = await client._open(each, keys, lambda _event: None)
+                async with client._opened(each, keys, lambda _event: None) as (head, _):
+                    self.secrets[f"chunk key, {name}"] = head.body.refs[0].key
                 self.secrets[f"secret of the {name} link"] = each.secret
                 self.secrets[f"fragment of the {name} link"] = (
                     str(each).partition("#v1.")[2].encode()
                 )
-                self.secrets[f"chunk key, {name}"] = head.body.refs[0].key
             await client.download(
                 link, self.folder / "got", password=self.text(PASSWORD), unbox=unbox
             )

@@ -299,7 +299,9 @@ class Recovers(Rule):
         if reduction.lost or not found:
             return None
         if self._last and self._last.window > reduction.window:
-            reduction.is_sure = False  # there is nothing to give back: it has grown past that meanwhile
+            reduction.is_sure = (
+                False  # there is nothing to give back: it has grown past that meanwhile
+            )
             return None
         self._reduction = reduction.before
         if self._reduction:
