@@ -27,6 +27,7 @@ from tests.canaries import Capture, begun_with, files_in, found_in, memory_of, s
 from tests.processes import ENVIRONMENT, REPRAM, node
 
 CHEAP = (sys.executable, "-m", "tests.cheap")
+HERE = str(Path(__file__).parents[1])  # where that is found, in whatever folder it is run
 CONTENT, NAME, PASSWORD, OF_ACCOUNT = "content", "name", "password", "account's password"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="packets and memory are root's to read")
 FROM_COMMAND = """#!/bin/sh
@@ -67,7 +68,7 @@ class Transfers:
             capture_output=True,
             check=False,
             cwd=self.folder,
-            env=ENVIRONMENT | {"XDG_STATE_HOME": str(self.folder / "state")},
+            env=ENVIRONMENT | {"XDG_STATE_HOME": str(self.folder / "state"), "PYTHONPATH": HERE},
             start_new_session=True,
         )
         return done.returncode, done.stdout.decode().strip(), done.stderr
