@@ -9,8 +9,6 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from blake3 import blake3
-
 from repram.content.chunker import Joined
 from repram.content.entries import (
     MAX_DEPTH,
@@ -45,7 +43,6 @@ class Pack:
         self.entries = 0
         self.left_out: list[LeftOut] = []
         self._notes = bytearray()
-        self._headers = blake3()
         self._roots = _named(paths)
         for name, path in self._roots.items():
             self._look(name, [], os.fsencode(path), None)
@@ -58,11 +55,6 @@ class Pack:
     def roots(self) -> tuple[str, ...]:
         """What lies in no folder, as it is called at the other end."""
         return tuple(os.fsdecode(name) for name in self._roots)
-
-    @property
-    def fingerprint(self) -> bytes:
-        """Another one when any name, size, time, mode or link is another."""
-        return self._headers.digest()
 
     def read(self, limit: int, /) -> bytes:
         """The next bytes: as many as asked for, but at the end."""
@@ -120,7 +112,6 @@ class Pack:
         note = (_KINDS.index(kind), depth, mode, status.st_mtime_ns, size)
         self._notes += _NOTE.pack(*note, len(parts[-1]), len(target)) + parts[-1] + target
         header = Entry(kind, b"/".join(parts), mode, status.st_mtime_ns, size, target).encode()
-        self._headers.update(header)
         self.size += len(header) + size
         self.entries += 1
 

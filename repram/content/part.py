@@ -12,15 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from repram.content.folders import new_folder, remove
 from repram.content.names import shown
 from repram.errors import Conflict, RepramError
-from repram.ids import ItemId
-
-_NOTE: Final = b"note"
-_NOTE_MAX: Final = 4_096
+from repram.ids import ItemId, format_size
 
 
 class Part:
@@ -57,28 +54,16 @@ class Part:
             os.close(self.fd)  # and with it the lock
             os.close(self._above)
 
-    def note(self) -> bytes:
-        """What `set_note` has left here, in this attempt or an earlier one."""
-        try:
-            opened = os.open(_NOTE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
-        except FileNotFoundError:
-            return b""
-        try:
-            return os.read(opened, _NOTE_MAX)
-        finally:
-            os.close(opened)
-
-    def set_note(self, data: bytes) -> None:
-        """Keep a few bytes beside the content, at once or not at all."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with about(self.folder):
-            opened = os.open(b"new note", flags, 0o600, dir_fd=self.fd)
-            try:
-                os.write(opened, data)
-                os.fsync(opened)
-            finally:
-                os.close(opened)
-            os.rename(b"new note", _NOTE, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+    def check_room(self, size: int) -> None:
+        """Refuse what cannot fit, before any of it is fetched: a link may claim any size."""
+        at = os.fstatvfs(self.fd)
+        free = at.f_bavail * at.f_frsize
+        if size > free:
+            raise RepramError(
+                f"{format_size(size)} are to come, and in {shown(str(self.folder))} there is room for "
+                f"{format_size(free)}",
+                hint="Make room, or choose another place with -o.",
+            )
 
     def _locked(self) -> int:
         """The folder, once nobody else has it or has removed it in between."""

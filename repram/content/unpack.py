@@ -37,7 +37,6 @@ class Unpack:
         self.seen = 0  # entries, refused or not
         self.seen_roots = 0
         self.refused: list[LeftOut] = []
-        self.refused_in_all = 0
         self.hostile = False  # something was refused that no honest sender writes
         self._unmade: bytes | None = (
             None  # how paths begin in the last folder that could not be made
@@ -189,8 +188,9 @@ class Unpack:
             self._headers.write(header)
 
     def _refuse(self, entry: Entry, why: str) -> None:
-        self.refused_in_all += 1
-        if len(self.refused) < MAX_REFUSED:
+        if len(self.refused) == MAX_REFUSED:
+            why += "; and there are more, which are not named"
+        if len(self.refused) <= MAX_REFUSED:
             self.refused.append(LeftOut(entry.path, why))
 
     def _make(self, entry: Entry) -> None:

@@ -288,6 +288,7 @@ async def _land(
 ) -> Received:
     with landing_for(part, head, output, overwrite=overwrite) as landing:
         start = await download.verified(landing.have())
+        part.check_room(head.size - start)
         await to_the_end(lambda: landing.go_on(start))
         await download.content(landing.write, start=start)
         paths = await to_the_end(landing.commit)

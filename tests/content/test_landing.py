@@ -59,14 +59,18 @@ def test_leaving_with_an_error_leaves_nothing_or_what_can_be_taken_up(tmp_path: 
         assert listing(tmp_path) == left
 
 
+def test_what_cannot_fit_is_refused_before_any_of_it_comes(tmp_path: Path) -> None:
+    with Part(tmp_path, ITEM) as part:
+        part.check_room(1 << 20)
+        with pytest.raises(RepramError, match="there is room for"):
+            part.check_room(1 << 53)
+
+
 def test_an_earlier_attempt_is_taken_up(tmp_path: Path) -> None:
-    with suppress(KeyboardInterrupt), Part(tmp_path, ITEM) as part:
-        part.set_note(b"claim")
-        with landing_for(part, head(7), None) as landing:
-            landing.write(b"contXX")
-            raise KeyboardInterrupt
+    with suppress(KeyboardInterrupt), arriving(tmp_path, head(7), keep=True) as landing:
+        landing.write(b"contXX")
+        raise KeyboardInterrupt
     with Part(tmp_path, ITEM) as part, landing_for(part, head(7), None) as landing:
-        assert part.note() == b"claim"
         assert everything(landing.have()) == b"contXX"
         landing.go_on(4)
         landing.write(b"ent")

@@ -156,16 +156,6 @@ def test_what_changes_meanwhile_is_noticed(tmp_path: Path, change: str) -> None:
         everything(pack)
 
 
-def test_the_fingerprint_tells_that_something_has_changed(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.write_text("content")
-    os.utime(file, ns=(THEN, THEN))
-    before = Pack([tmp_path]).fingerprint
-    assert Pack([tmp_path]).fingerprint == before
-    os.utime(file, ns=(THEN, THEN + 1))
-    assert Pack([tmp_path]).fingerprint != before
-
-
 def test_a_pack_that_is_not_read_to_its_end_leaves_nothing_open(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file").write_bytes(bytes(1 << 20))
