@@ -1,5 +1,5 @@
-/* flood ADDRESS PORT RATE SECONDS PAYLOADS SIZE: sends UDP datagrams of SIZE bytes each, one after the other out of
- * the file PAYLOADS, from forged sources of 198.18.0.0/15. For namespaces that the tests made. */
+/* flood ADDRESS PORT RATE SECONDS PAYLOADS SIZE: sends UDP datagrams of SIZE bytes each, one after the other
+ * out of the file PAYLOADS, from forged sources of 198.18.0.0/15. For namespaces that the tests made. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sendmmsg */
 #endif
@@ -51,7 +51,8 @@ int main(int count, char **words) {
     size_t size = (size_t)atol(words[6]);
     FILE *file = fopen(words[5], "rb");
     int out = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
-    if (!inet_aton(words[1], &to.sin_addr) || !file || out < 0 || size > MOST - 28 || seconds > MOST_SECONDS) return 2;
+    if (!inet_aton(words[1], &to.sin_addr) || !file || out < 0 || size > MOST - 28 || seconds > MOST_SECONDS)
+        return 2;
     fseek(file, 0, SEEK_END);
     size_t payloads = (size_t)ftell(file) / size;
     uint8_t *all = malloc(payloads * size);
