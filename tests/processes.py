@@ -97,6 +97,11 @@ def _prepared() -> socket.socket:
     return ours
 
 
+def resident(process: int) -> int:
+    """Bytes of its memory that are there."""
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 class Node:
     """A node that is up: its address is the line that says so."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,24 +15,8 @@ from tests.cli.here import Here
 from tests.content.test_unpack import HOSTILE, file, folder, link
 from tests.content.trees import snapshot
 from tests.handmade import stored, tree_of, under_the_link
-from tests.processes import Machine, Node, node
+from tests.processes import Machine, Node
 from tests.salamander import committed_to
-
-
-@pytest.fixture(scope="module")
-def storage() -> Iterator[Node]:
-    with node() as running:
-        yield running
-
-
-@pytest.fixture
-def here(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    storage: Node,
-) -> Here:
-    return Here(tmp_path / "state", monkeypatch, capfd, host=storage.address)
 
 
 def test_a_hostile_tree_is_told_name_by_name_and_its_rest_arrives(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from repram.content.chunker import CHUNK_SIZE
 from tests.cli.here import Here
 from tests.content.trees import snapshot
 from tests.json_objects import objects
-from tests.processes import Node, node, repram
+from tests.processes import Node, repram
 
 SIZES = [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1]
 CONTENT = random.Random(3).randbytes(CHUNK_SIZE + 1)
@@ -38,22 +37,6 @@ NAMES = [
     ".repram-0000000000000000.part",
     os.fsdecode(b"no utf-8 \xff\xfe"),
 ]
-
-
-@pytest.fixture(scope="module")
-def storage() -> Iterator[Node]:
-    with node() as running:
-        yield running
-
-
-@pytest.fixture
-def here(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    storage: Node,
-) -> Here:
-    return Here(tmp_path / "state", monkeypatch, capfd, host=storage.address)
 
 
 @pytest.mark.parametrize("size", SIZES)

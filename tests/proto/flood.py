@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from pathlib import Path
 from repram.ids import NodeAddress
 from repram.proto.endpoint import Endpoint
 from tests.namespaces import Host, Network, network, why_not
-from tests.processes import ENVIRONMENT, REPRAM
+from tests.processes import ENVIRONMENT, REPRAM, resident
 from tests.proto.by_hand import ByHand
 
 SOURCE = Path(__file__).with_suffix(".c")
@@ -142,11 +141,6 @@ class Flooded:
 
 def _inside(host: Host) -> list[str]:
     return ["nsenter", f"--net=/run/netns/{host.name}"]
-
-
-def resident(process: int) -> int:
-    """Bytes of its memory that are there."""
-    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def attack(seconds: float) -> Outcome:

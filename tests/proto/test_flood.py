@@ -5,6 +5,7 @@ from pathlib import Path
 
 from repram.proto.connection import Settings
 from tests.namespaces import needs_namespaces, network
+from tests.processes import resident
 from tests.proto import flood
 from tests.proto.by_hand import INIT_SIZE, Talk
 from tests.proto.duo import CLIENT, SERVER, Duo
@@ -21,11 +22,11 @@ def test_an_honest_caller_gets_through_and_memory_stays() -> None:
         flooded = flood.Flooded(net, Path(folder))
         with flooded.node() as (address, process):
             flooded.handshake(address)  # without a flood
-            before, (came, went) = flood.resident(process), flooded.traffic()
+            before, (came, went) = resident(process), flooded.traffic()
             with flooded.flood(flood.PORT, 3, rate=20_000) as under_way:
                 while under_way.poll() is None:
                     flooded.handshake(address)
-            assert flood.resident(process) - before < 16 << 20
+            assert resident(process) - before < 16 << 20
             now_came, now_went = flooded.traffic()
             assert now_came - came > 100 * INIT_SIZE
             assert now_went - went < 3 * (now_came - came)

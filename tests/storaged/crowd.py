@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import random
 import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 import uvloop
@@ -27,16 +25,11 @@ from repram.proto.connection import Settings
 from repram.proto.endpoint import Endpoint, Session
 from repram.proto.messages import STORAGE, About
 from repram.proto.rpc import Caller
-from tests.processes import Node, node
+from tests.processes import Node, node, resident
 
 PER_SOURCE: Final = 200  # sessions from one address of 127.0.0.0/8
 AT_ONCE: Final = 20
 IDLE: Final = Settings(keep_alive=10, max_sessions=PER_SOURCE + 1)
-
-
-def resident(process: int) -> int:
-    """Bytes of its memory that are there."""
-    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @asynccontextmanager
