@@ -45,11 +45,11 @@ def packed(*fields: object) -> bytes:
     return msgspec.msgpack.encode(fields)
 
 
-def answering() -> TestServer:
+def answering(*, patience: float = rpc.PATIENCE) -> TestServer:
     async def take(_request: Take, body: Incoming) -> Done:
         return Done(len(await body.take_rest(1 << 20)))
 
-    made = server(patience=0.2)
+    made = server(patience=patience)
     made.on_task(Take, take)
     return made
 
@@ -134,7 +134,7 @@ def test_who_stops_in_the_middle_of_asking_loses_that_stream_alone(
     run: Run[None], sent: bytes
 ) -> None:
     async def main() -> None:
-        async with talking(answering()) as ends:
+        async with talking(answering(patience=0.2)) as ends:
             stream = await ends.session.open_stream()
             stream.write(sent or b"\x01")
             head = await stream.readexactly(4)

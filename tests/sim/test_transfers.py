@@ -57,6 +57,11 @@ def test_every_corrupted_datagram_is_dropped_and_counted() -> None:
     assert not counters["dropped_auth"]
 
 
+def test_a_window_that_is_used_up_at_once_grows() -> None:
+    far_and_fast = replace(PLAIN, delay=150 * MS, rate=20_000_000, queue=3_000_000)
+    transfer(far_and_fast, Request(1, 12 * MIB, 0))  # the witness knows when it has to
+
+
 def test_packet_numbers_wrap_and_keys_change() -> None:
     counters = succeeds(both_ways("wrap and new keys at 10 % loss", 4 * MIB)).counters
     assert counters["world_wrapped"] == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -109,33 +110,47 @@ class GrantsNoMoreThanItHolds(Rule):
 
 @dataclass
 class Window:
-    """What an observer knows of a receive window: a grant reaches one window beyond what was read."""
+    """What an observer knows of a receive window: a grant reaches one window beyond what was read.
 
-    size: int
+    So much may be read at once when a gap is filled that the window doubles more than once before
+    a packet says so: `sizes` are all that it may have."""
+
+    sizes: set[int]
     most: int
     limit: int
     granted_at: int = -1
 
     def grant(self, limit: int, now: int, round_trip: int) -> bool:
         """A new limit; false when a window used up within a round trip has not been widened."""
-        by, before = limit - self.limit, self.size
         soon = self.granted_at >= 0 and now - self.granted_at <= round_trip
-        if by > before:
-            self.size = min(2 * before, self.most)
+        self.sizes = {wider for size in self.sizes for wider in self._next(size, limit, soon)}
         self.limit, self.granted_at = limit, now
-        return by > before or not soon or before == self.most
+        return bool(self.sizes)
+
+    def _next(self, size: int, limit: int, soon: bool) -> Iterator[int]:
+        """What a window of that size may have become, judged by what must have been read for it."""
+        read, needed = limit - self.limit, size // 4
+        if read >= needed and not (soon and size < self.most):
+            yield size
+        while size < self.most:
+            wider = min(2 * size, self.most)
+            read, size = read - (wider - size), wider
+            if read < needed:
+                return
+            yield size
+            needed += size // 4
 
 
 class WidensWindows(Rule):
     """A window that is used up within two round trips doubles, up to what the settings allow.
 
-    Half a window is read before the next grant: one that was doubled reaches on by more than itself."""
+    A quarter of a window is read before the next grant."""
 
     def begin(self) -> None:
         side, settings = self.side, self.side.settings
         self._round_trip = side.world.round_trip(side.host, side.peer.host)
         session = side.granted.session_window
-        self._session = Window(session, settings.session_window, session)
+        self._session = Window({session}, settings.session_window, session)
         self._streams: dict[int, Window] = {}
 
     def said(self, packet: Packet) -> None:
@@ -144,15 +159,15 @@ class WidensWindows(Rule):
                 self._granted(self._session, frame.limit, packet)
             elif isinstance(frame, MaxStreamData):
                 first, most = self.side.granted.stream_window, self.side.settings.stream_window
-                window = self._streams.setdefault(frame.stream, Window(first, most, first))
+                window = self._streams.setdefault(frame.stream, Window({first}, most, first))
                 self._granted(window, frame.limit, packet)
 
     def _granted(self, window: Window, limit: int, packet: Packet) -> None:
         if limit == window.limit:
             return  # said again
-        before = window.limit
+        before, sizes = window.limit, sorted(window.sizes)
         if not window.grant(limit, packet.sent_at, self._round_trip):
             raise self.side.wrong(
-                f"a window of {window.size} bytes was used up in no time, "
+                f"a window of {sizes} bytes was used up in no time, "
                 f"and it grants {limit} after {before}"
             )
