@@ -398,11 +398,12 @@ void rp_conn_arm(rp_conn *c, uint64_t now) {
     rp_heap_update(&c->core->heap, &c->timers);
 }
 
-/* Often enough that three lost of ten either way still leave twenty tries before the deadline. */
-static void call_again(rp_conn *c) {
+/* Often enough that three lost of ten either way still leave twenty tries before the deadline, and that of a
+ * node which hears one in three some are heard within two seconds. */
+static void call_again(rp_conn *c, uint64_t now) {
     enum { LONGEST_WAIT = 500000 };
-    c->handshake_wait = c->handshake_wait * 3 / 2;
-    if (c->handshake_wait > LONGEST_WAIT) c->handshake_wait = LONGEST_WAIT;
+    uint64_t wait = (now - c->handshake_started) / 2;
+    if (wait > c->handshake_wait) c->handshake_wait = wait < LONGEST_WAIT ? wait : LONGEST_WAIT;
     c->handshake_due = true;
 }
 
@@ -439,7 +440,7 @@ void rp_conn_timeout(rp_conn *c, uint64_t now) {
         if (at[RP_TIMER_HANDSHAKE] <= now)
             handshake_over(c, now);
         else if (at[RP_TIMER_LOSS] <= now)
-            call_again(c);
+            call_again(c, now);
         return;
     case RP_ESTABLISHED:
         established_timeout(c, now);

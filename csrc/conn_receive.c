@@ -363,6 +363,7 @@ void rp_conn_receive(rp_conn *c, const rp_header *h, const rp_address *from, uin
     rp_replay_mark(&c->replay, number);
     if (!c->packets_received) c->keys.first_received = number;
     c->packets_received++;
+    c->core->counters.packets++;
     c->bytes_received += size;
     c->last_received = now;
     rp_trace_add(&c->trace, now, RP_TRACE_RECEIVED, number, size);

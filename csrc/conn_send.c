@@ -262,6 +262,7 @@ static void account(rp_conn *c, rp_writer *w, uint64_t number, uint64_t now) {
     record->eliciting = w->eliciting;
     record->ecn = c->ecn;
     c->packets_sent++;
+    c->core->counters.packets++;
     c->bytes_sent += record->size;
     c->unvalidated_out += record->size;
     if (number >> 32 && number % ((uint64_t)1 << 32) == 0) c->core->counters.wraps++;

@@ -49,8 +49,9 @@ static bool take_tables(rp_core *core, const rp_arena_plan *plan) {
     core->secrets = calloc(core->config.max_secrets, sizeof *core->secrets);
     core->streams = calloc(streams, sizeof *core->streams);
     core->heap.items = calloc(most, sizeof *core->heap.items);
+    core->callers = calloc(1, sizeof *core->callers);
     return core->conns && core->generations && core->sessions && core->inits && core->remotes &&
-           core->secrets && core->streams && core->heap.items;
+           core->secrets && core->streams && core->heap.items && core->callers;
 }
 
 int rp_core_new(const rp_config *config, const rp_sodium *sodium, uint64_t now, rp_core **out) {
@@ -70,6 +71,8 @@ int rp_core_new(const rp_config *config, const rp_sodium *sodium, uint64_t now, 
     memcpy(core->rng_key, config->seed, sizeof core->rng_key);
     rp_derive(sodium, config->seed, 32, "repram v1 session ids", NULL, 0, core->session_key, 32);
     rp_derive(sodium, config->seed, 32, "repram v1 sources", NULL, 0, core->source_key, 32);
+    rp_derive(sodium, config->seed, 32, "repram v1 retry nonces", NULL, 0, core->retry_nonce,
+              sizeof core->retry_nonce);
     core->sources.rate = config->handshake_rate;
     static const uint8_t unknown[32];
     rp_mac1_key(sodium, config->identity, core->mac1_key);
@@ -99,6 +102,7 @@ void rp_core_free(rp_core *core) {
     free(core->secrets);
     free(core->streams);
     free(core->heap.items);
+    free(core->callers);
     sodium.memzero(core, sizeof *core);
     free(core);
 }
@@ -150,7 +154,7 @@ static void receive_one(rp_core *core, const rp_address *peer, uint8_t *datagram
         on_data(core, &header, peer, datagram, size, ecn, now);
         return;
     case RP_TYPE_INIT:
-        rp_core_on_init(core, peer, datagram, size, now);
+        rp_core_on_init(core, peer, datagram, size);
         return;
     case RP_TYPE_ACCEPT:
         rp_core_on_accept(core, &header, peer, datagram, size, now);

@@ -2,6 +2,7 @@
 #ifndef RP_CORE_H
 #define RP_CORE_H
 
+#include "callers.h"
 #include "conn.h"
 #include "sources.h"
 
@@ -17,9 +18,11 @@ struct rp_core {
     uint8_t mac1_key[32], mac1_key_xx[32], retry_key[32], retry_key_xx[32];
     uint8_t cookie_secret[2][32]; /* now, and before */
     uint64_t cookie_since;
+    uint8_t retry_nonce[RP_RETRY_NONCE_SIZE]; /* of the last RETRY: counts up from anywhere */
     uint32_t half_open;
     uint64_t worked_until; /* at so many a second, callers that proved nothing have used up what is before */
     rp_sources sources;
+    rp_callers *callers; /* of who listens */
     uint8_t source_key[32];
     struct {
         uint8_t id[RP_SECRET_ID_SIZE], secret[32];
@@ -68,7 +71,7 @@ void rp_core_eventful(rp_core *core, rp_conn *conn); /* it has something to tell
 void rp_core_pop_eventful(rp_core *core);
 
 /* ---- core_handshake.c ---- */
-void rp_core_on_init(rp_core *core, const rp_address *peer, const uint8_t *init, size_t size, uint64_t now);
+void rp_core_on_init(rp_core *core, const rp_address *peer, const uint8_t *init, size_t size);
 void rp_core_on_retry(rp_core *core, const rp_header *header, const uint8_t *datagram, size_t size);
 void rp_core_on_accept(rp_core *core, const rp_header *header, const rp_address *peer,
                        const uint8_t *datagram, size_t size, uint64_t now);

@@ -137,6 +137,8 @@ int rp_core_take_whole(rp_core *core, rp_whole *out, int max, uint8_t *buffer, s
     return count;
 }
 
+uint64_t rp_core_packets(const rp_core *core) { return core->counters.packets; }
+
 int rp_core_has_events(const rp_core *core) { return core->event_first != NULL; }
 
 /* ---- the application's calls ---- */

@@ -3,6 +3,8 @@
 
 #include "core.h"
 
+enum { SECOND = 1000000 };
+
 static rp_limits our_limits(const rp_core *core, const rp_conn *c) {
     uint64_t stream = core->config.stream_window;
     return (rp_limits){
@@ -117,7 +119,7 @@ static uint8_t *reply_slot(rp_core *core, const rp_address *peer, uint16_t size)
 
 /* An answer to somebody without a session: few a second, so that it cannot be made to shout. */
 static uint8_t *reply_buffer(rp_core *core, const rp_address *peer, uint16_t size) {
-    enum { BURST = 16, A_SECOND = 100, SECOND = 1000000 };
+    enum { BURST = 16, A_SECOND = 100 };
     uint64_t gained = (core->now - core->reply_updated) * A_SECOND / SECOND;
     if (gained) {
         core->reply_budget = core->reply_budget + gained < BURST ? core->reply_budget + gained : BURST;
@@ -171,10 +173,14 @@ static void make_cookie(rp_core *core, const rp_address *peer, int which, uint8_
               out, RP_COOKIE_SIZE);
 }
 
-static bool cookie_ok(rp_core *core, const rp_address *peer, const uint8_t *init, size_t size) {
+static bool has_cookie(const uint8_t *init, size_t size) {
     static const uint8_t none[RP_MAC_SIZE];
+    return memcmp(init + size - RP_MAC_SIZE, none, RP_MAC_SIZE) != 0;
+}
+
+static bool cookie_ok(rp_core *core, const rp_address *peer, const uint8_t *init, size_t size) {
     uint8_t cookie[RP_COOKIE_SIZE];
-    if (memcmp(init + size - RP_MAC_SIZE, none, RP_MAC_SIZE) == 0) return false;
+    if (!has_cookie(init, size)) return false;
     for (int which = 0; which < 2; which++) {
         make_cookie(core, peer, which, cookie);
         if (rp_handshake_check_mac2(&core->sodium, cookie, init, size)) return true;
@@ -185,12 +191,13 @@ static bool cookie_ok(rp_core *core, const rp_address *peer, const uint8_t *init
 /* Every caller is asked, however many there are: a twentieth of the bytes that came, and one among a flood of
  * forged ones would otherwise wait for its turn until it gives up. */
 static void ask_cookie(rp_core *core, const rp_address *peer, const uint8_t *init, size_t size, bool xx) {
-    uint8_t cookie[RP_COOKIE_SIZE], nonce[RP_RETRY_NONCE_SIZE];
+    uint8_t cookie[RP_COOKIE_SIZE];
     uint8_t *out = reply_slot(core, peer, RP_RETRY_SIZE);
     if (!out) return;
     make_cookie(core, peer, 0, cookie);
-    rp_core_random(core, nonce, sizeof nonce);
-    rp_retry_write(&core->sodium, out, xx ? core->retry_key_xx : core->retry_key, nonce, cookie, init, size);
+    for (int i = 0; i < RP_RETRY_NONCE_SIZE && !++core->retry_nonce[i]; i++) continue;
+    rp_retry_write(&core->sodium, out, xx ? core->retry_key_xx : core->retry_key, core->retry_nonce, cookie,
+                   init, size);
     core->counters.retries_out++;
 }
 
@@ -204,14 +211,12 @@ static bool source_may(rp_core *core, const rp_address *peer, bool proved) {
 /* Few callers are half-way in, and few have lately had public-key work done for them: an INIT that fails
  * leaves nothing behind, but it has cost as much. */
 static bool calm(rp_core *core) {
-    enum { SECOND = 1000000 };
     uint32_t after = core->config.cookie_after;
-    if (core->half_open >= after) return false;
     if (core->worked_until < core->now) core->worked_until = core->now;
-    if (core->worked_until + SECOND / after > core->now + SECOND) return false;
-    core->worked_until += SECOND / after;
-    return true;
+    return core->half_open < after && core->worked_until + SECOND / after <= core->now + SECOND;
 }
+
+static void count_work(rp_core *core) { core->worked_until += SECOND / core->config.cookie_after; }
 
 static uint8_t choose_suite(const rp_core *core, uint8_t offered) {
     uint8_t common = offered & core->config.suites;
@@ -289,7 +294,7 @@ static void repeat_accept(rp_core *core, rp_conn *c, const rp_address *peer, siz
 }
 
 static bool init_acceptable(const rp_core *core, const uint8_t *init, size_t size) {
-    return core->config.listen && size >= RP_INIT_SIZE && !init[RP_INIT_RESERVED] &&
+    return core->config.listen && size >= RP_INIT_SIZE && size <= RP_CALLER_MOST && !init[RP_INIT_RESERVED] &&
            rp_load32(init + RP_INIT_SESSION) && rp_load32(init + 4) == 0;
 }
 
@@ -328,12 +333,16 @@ static void admit(rp_core *core, const rp_address *peer, const uint8_t *init, si
     rp_core_ready(core, c);
 }
 
-void rp_core_on_init(rp_core *core, const rp_address *peer, const uint8_t *init, size_t size, uint64_t now) {
+void rp_core_on_init(rp_core *core, const rp_address *peer, const uint8_t *init, size_t size) {
     core->counters.inits_in++;
-    if (!init_acceptable(core, init, size)) {
+    if (!init_acceptable(core, init, size))
         core->counters.dropped_handshake++;
-        return;
-    }
+    else if (!rp_callers_put(core->callers, peer, init, size, has_cookie(init, size)))
+        core->counters.dropped_callers++;
+}
+
+static void answer_caller(rp_core *core, const rp_address *peer, const uint8_t *init, size_t size,
+                          uint64_t now) {
     if (init[RP_INIT_VERSION] != RP_VERSION_1) {
         offer_versions(core, peer, init);
         return;
@@ -353,7 +362,8 @@ void rp_core_on_init(rp_core *core, const rp_address *peer, const uint8_t *init,
     if (!init_understood(core, init)) {
         core->counters.dropped_handshake++;
         refuse(core, peer, init, RP_REFUSED_NOT_ALLOWED);
-    } else if (source_may(core, peer, false) && calm(core)) {
+    } else if (calm(core) && source_may(core, peer, false)) {
+        count_work(core);
         admit(core, peer, init, size, now);
     } else if (!cookie_ok(core, peer, init, size)) {
         ask_cookie(core, peer, init, size, xx);
@@ -364,6 +374,16 @@ void rp_core_on_init(rp_core *core, const rp_address *peer, const uint8_t *init,
         refuse(core, peer, init, RP_REFUSED_RATE);
     }
 }
+
+int rp_core_answer(rp_core *core, int most, uint64_t now) {
+    int answered = 0;
+    core->now = now;
+    for (const rp_caller *caller; answered < most && (caller = rp_callers_take(core->callers)); answered++)
+        answer_caller(core, &caller->peer, caller->init, caller->size, now);
+    return answered;
+}
+
+int rp_core_has_callers(const rp_core *core) { return rp_callers_wait(core->callers); }
 
 static bool suite_agreed(const rp_core *core, uint8_t suite) {
     return suite & core->config.suites && !(suite & (suite - 1));

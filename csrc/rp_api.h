@@ -149,6 +149,10 @@ int64_t rp_core_connect(rp_core *core, const rp_target *target, uint64_t now);
 void rp_core_receive(rp_core *core, const rp_datagram *batch, int count, uint64_t now);
 /* Fills `buffer` and describes what stands there in `batch`; 0 when nothing is to be sent now. */
 int rp_core_transmit(rp_core *core, rp_datagram *batch, int max, uint8_t *buffer, size_t size, uint64_t now);
+/* INITs wait until this is called, between turns of the sessions; returns how many were answered. */
+int rp_core_answer(rp_core *core, int most, uint64_t now);
+int rp_core_has_callers(const rp_core *core);
+uint64_t rp_core_packets(const rp_core *core); /* of sessions, in and out: nobody else can make them */
 uint64_t rp_core_deadline(const rp_core *core);
 void rp_core_timeout(rp_core *core, uint64_t now);
 /* The interface towards this peer does not take datagrams of this size: what was handed out is lost. */
@@ -296,6 +300,7 @@ typedef struct {
     uint64_t path_challenges, migrations, datagram_frames_dropped, wraps, ecn_marks;
     uint64_t mtu_probes, mtu_found, black_holes;
     uint64_t handshakes_limited;
+    uint64_t dropped_callers, packets;
     uint64_t sessions, streams, arena_used, arena_peak;
 } rp_counters;
 
@@ -358,6 +363,7 @@ int rp_noise_finish(rp_noise *noise, uint8_t *send_key, uint8_t *receive_key, ui
 
 typedef struct rp_udp rp_udp;
 int rp_udp_open(const rp_address *local, rp_udp **out, rp_address *bound);
+int rp_udp_part_callers(rp_udp *udp);            /* for who listens */
 size_t rp_udp_receive_buffer(const rp_udp *udp); /* bytes that the kernel keeps for it */
 /* Datagrams that the kernel dropped for want of room, as it last said: it does so with the next that it
  * keeps. */

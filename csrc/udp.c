@@ -4,6 +4,7 @@
 #endif
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <stdbool.h>
@@ -33,18 +34,29 @@ enum {
     MUCH = 32 * 1024,
     TURN_BYTES = 512 * 1024, /* then it is the application's turn, while they are warm */
     SOCKET_BUFFER = 8 * 1024 * 1024,
-    LARGE = 1000, /* bytes of a datagram that is part of something long */
-    REST = 500,   /* microseconds */
-    TRICKLE = 32, /* datagrams, one by one, before the first rest */
+    CALLERS_BUFFER = 1024 * 1024,
+    LARGE = 1000,    /* bytes of a datagram that is part of something long */
+    REST = 500,      /* microseconds */
+    TRICKLE = 32,    /* datagrams, one by one, before the first rest */
+    DEAF = 3,        /* times as long as it took to answer some callers, others wait */
+    A_WHILE = 10000, /* microseconds */
+    ROUNDS = 8,
+    FEW = 32,     /* packets, for a handshake or two */
     ANSWERED = 4, /* a datagram that leaves says as much against it as so many that come say for it */
 };
 
 struct rp_udp {
     int descriptor, timer;
-    int watch;            /* readable when the socket is, unless it rests */
-    uint64_t armed;       /* when the timer fires, or RP_NEVER */
-    uint64_t rests_until; /* RP_NEVER: it does not */
-    uint64_t heard;       /* when something came last */
+    int callers; /* where INITs come in, so that a flood of them leaves room for all else; -1: with the rest
+                  */
+    bool hears;  /* callers wake the process */
+    int watch;   /* readable when the socket is, unless it rests */
+    uint64_t armed;             /* when the timer fires, or RP_NEVER */
+    uint64_t rests_until;       /* RP_NEVER: it does not */
+    uint64_t heard;             /* when something came last */
+    uint64_t deaf_until;        /* to callers */
+    uint64_t served, looked_at; /* how many packets of sessions there had been, and when */
+    bool used;
     int trickled;   /* datagrams of something long that came in little batches, less what was answered */
     int came, went; /* datagrams, and runs of them, since the last rest was thought of */
     size_t largest; /* of those that came, bytes */
@@ -103,8 +115,7 @@ static void from_sockaddr(const struct sockaddr_storage *from, rp_address *out) 
 
 /* ---- opening ---- */
 
-static void widen_buffers(int descriptor) {
-    int size = SOCKET_BUFFER;
+static void widen_buffers(int descriptor, int size) {
     if (setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     if (setsockopt(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0)
@@ -131,7 +142,7 @@ static int open_socket(rp_udp *udp, const rp_address *local, rp_address *bound) 
     setsockopt(udp->descriptor, IPPROTO_IP, IP_RECVTOS, &on, sizeof on);
     if (udp->v6) setsockopt(udp->descriptor, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof on);
     forbid_fragments(udp);
-    widen_buffers(udp->descriptor);
+    widen_buffers(udp->descriptor, SOCKET_BUFFER);
     size = to_sockaddr(local, udp->v6, &name);
     if (bind(udp->descriptor, (struct sockaddr *)&name, size) != 0) return -errno;
     size = sizeof name;
@@ -144,6 +155,42 @@ static int open_socket(rp_udp *udp, const rp_address *local, rp_address *bound) 
     return epoll_ctl(udp->watch, EPOLL_CTL_ADD, udp->descriptor, &readable) != 0 ? -errno : 0;
 }
 
+/* A second socket at the same address, and a filter that gives it the INITs. The first was bound alone, so
+ * that nobody else's address is shared by mistake. Returns 0, or a negative errno: then all come in one. */
+int rp_udp_part_callers(rp_udp *udp) {
+    enum { TYPE_BITS = 0x0f, INIT = 1 };
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TYPE_BITS),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, INIT, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    struct sock_fprog filter = {.len = sizeof code / sizeof *code, .filter = code};
+    struct epoll_event readable = {.events = EPOLLIN};
+    struct sockaddr_storage name;
+    socklen_t size = sizeof name;
+    int on = 1, off = 0;
+    if (getsockname(udp->descriptor, (struct sockaddr *)&name, &size) != 0) return -errno;
+    int callers = socket(name.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (callers < 0) return -errno;
+    if (udp->v6) setsockopt(callers, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    setsockopt(callers, IPPROTO_UDP, UDP_GRO, &on, sizeof on);
+    widen_buffers(callers, CALLERS_BUFFER);
+    if (setsockopt(udp->descriptor, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
+        setsockopt(callers, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
+        bind(callers, (struct sockaddr *)&name, size) != 0 ||
+        setsockopt(callers, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &filter, sizeof filter) != 0 ||
+        epoll_ctl(udp->watch, EPOLL_CTL_ADD, callers, &readable) != 0) {
+        int error = errno;
+        close(callers);
+        return -error;
+    }
+    udp->callers = callers;
+    udp->hears = true;
+    return 0;
+}
+
 /* So that the sender hears of the first third while the rest is on its way. */
 static int third_of_the_buffer(const rp_udp *udp) {
     size_t messages = rp_udp_receive_buffer(udp) / 3 / SLOT;
@@ -154,7 +201,7 @@ static int third_of_the_buffer(const rp_udp *udp) {
 int rp_udp_open(const rp_address *local, rp_udp **out, rp_address *bound) {
     rp_udp *udp = calloc(1, sizeof *udp);
     if (!udp) return -ENOMEM;
-    udp->descriptor = udp->timer = udp->watch = -1;
+    udp->descriptor = udp->callers = udp->timer = udp->watch = -1;
     udp->armed = udp->rests_until = RP_NEVER;
     udp->segmentation = udp->batches = true;
     udp->receive_buffer = malloc((size_t)SINGLES * SLOT);
@@ -172,6 +219,7 @@ int rp_udp_open(const rp_address *local, rp_udp **out, rp_address *bound) {
 void rp_udp_close(rp_udp *udp) {
     if (!udp) return;
     if (udp->descriptor >= 0) close(udp->descriptor);
+    if (udp->callers >= 0) close(udp->callers);
     if (udp->timer >= 0) close(udp->timer);
     if (udp->watch >= 0) close(udp->watch);
     free(udp->receive_buffer);
@@ -242,23 +290,22 @@ static void read_control(rp_udp *udp, struct msghdr *header, rp_datagram *out) {
 }
 
 /* Fills what the headers point to; a count, or -1. */
-static int receive_messages(rp_udp *udp, int most) {
+static int receive_messages(rp_udp *udp, int descriptor, int most) {
     if (udp->batches) {
-        int count = recvmmsg(udp->descriptor, udp->headers, (unsigned)most, MSG_DONTWAIT, NULL);
+        int count = recvmmsg(descriptor, udp->headers, (unsigned)most, MSG_DONTWAIT, NULL);
         if (count >= 0 || errno != ENOSYS) return count;
         udp->batches = false;
     }
     int count = 0;
     for (; count < most; count++) {
-        ssize_t size = recvmsg(udp->descriptor, &udp->headers[count].msg_hdr, MSG_DONTWAIT);
+        ssize_t size = recvmsg(descriptor, &udp->headers[count].msg_hdr, MSG_DONTWAIT);
         if (size < 0) break;
         udp->headers[count].msg_len = (unsigned)size;
     }
     return count;
 }
 
-static int receive_batch(rp_udp *udp) {
-    int most = udp->joins ? udp->at_once : SINGLES;
+static int receive_batch(rp_udp *udp, int descriptor, int most) {
     for (int i = 0; i < most; i++) {
         udp->vectors[i] = (struct iovec){udp->receive_buffer + (size_t)i * SLOT, SLOT};
         udp->headers[i].msg_hdr = (struct msghdr){
@@ -270,8 +317,7 @@ static int receive_batch(rp_udp *udp) {
             .msg_controllen = CONTROL,
         };
     }
-    int count = receive_messages(udp, most);
-    if (count > 0) udp->joins = false;
+    int count = receive_messages(udp, descriptor, most);
     for (int i = 0; i < count; i++) {
         udp->in[i] = (rp_datagram){
             .data = udp->receive_buffer + (size_t)i * SLOT,
@@ -279,8 +325,6 @@ static int receive_batch(rp_udp *udp) {
         };
         read_control(udp, &udp->headers[i].msg_hdr, &udp->in[i]);
         from_sockaddr(&udp->names[i], &udp->in[i].peer);
-        udp->joins |= udp->in[i].segment && udp->in[i].size > udp->in[i].segment;
-        if (udp->in[i].size > udp->largest) udp->largest = udp->in[i].size;
     }
     return count;
 }
@@ -381,6 +425,11 @@ static bool flush(rp_udp *udp, rp_core *core, uint64_t now) {
 
 /* ---- a turn ---- */
 
+static void watch(const rp_udp *udp, int descriptor, bool on) {
+    struct epoll_event readable = {.events = on ? EPOLLIN : 0};
+    epoll_ctl(udp->watch, EPOLL_CTL_MOD, descriptor, &readable);
+}
+
 static bool transmit_all(rp_udp *udp, rp_core *core, uint64_t now) {
     for (;;) {
         if (!flush(udp, core, now)) return false;
@@ -390,25 +439,63 @@ static bool transmit_all(rp_udp *udp, rp_core *core, uint64_t now) {
     }
 }
 
+/* Whether sessions have much to do, by what the last hundredth of a second was like. */
+static bool in_use(rp_udp *udp, const rp_core *core, uint64_t now) {
+    if (now - udp->looked_at < A_WHILE) return udp->used;
+    udp->used = rp_core_packets(core) - udp->served > FEW;
+    udp->served = rp_core_packets(core);
+    udp->looked_at = now;
+    return udp->used;
+}
+
+static void hear_callers(rp_udp *udp, bool on) {
+    if (udp->callers < 0 || udp->hears == on) return;
+    udp->hears = on;
+    watch(udp, udp->callers, on);
+}
+
+/* What waits in the core is answered before more is fetched; the kernel drops what finds no room. */
+static int answer_some(rp_udp *udp, rp_core *core, int most, uint64_t now) {
+    if (udp->callers >= 0 && !rp_core_has_callers(core)) {
+        int count = receive_batch(udp, udp->callers, SINGLES);
+        if (count > 0) rp_core_receive(core, udp->in, count, now);
+    }
+    return rp_core_answer(core, most, now);
+}
+
+/* Sessions come first: while they are in use callers get a quarter of the time, however many call. */
+static bool answer_callers(rp_udp *udp, rp_core *core) {
+    uint64_t start = rp_udp_now();
+    bool used = in_use(udp, core, start), all = true;
+    if (start < udp->deaf_until) return true;
+    int answered = answer_some(udp, core, used ? BATCH : SINGLES, start);
+    for (int more = answered, rounds = 0; more && (all = transmit_all(udp, core, start)); rounds++)
+        more = used || rounds == ROUNDS ? 0 : answer_some(udp, core, SINGLES, start);
+    udp->deaf_until = used && answered ? start + (DEAF + 1) * (rp_udp_now() - start) : 0;
+    hear_callers(udp, all && !udp->deaf_until);
+    return all;
+}
+
 /* Much that comes is acknowledged batch by batch, or its sender would stand still; little is told first, so
  * that the answer goes with the acknowledgement. */
 static void receive_all(rp_udp *udp, rp_core *core, uint64_t now) {
     for (size_t total = 0; total < TURN_BYTES;) {
-        int count = receive_batch(udp);
+        int count = receive_batch(udp, udp->descriptor, udp->joins ? udp->at_once : SINGLES);
         size_t came = 0;
-        for (int i = 0; i < count; i++) came += udp->in[i].size;
+        if (count > 0) udp->joins = false;
+        for (int i = 0; i < count; i++) {
+            const rp_datagram *in = &udp->in[i];
+            udp->joins |= in->segment && in->size > in->segment;
+            if (in->size > udp->largest) udp->largest = in->size;
+            came += in->size;
+        }
         if (count > 0) {
             rp_core_receive(core, udp->in, count, now);
             udp->came += count;
         }
-        if (came < MUCH || !transmit_all(udp, core, now)) return;
+        if (came < MUCH || !transmit_all(udp, core, now) || !answer_callers(udp, core)) return;
         total += came;
     }
-}
-
-static void watch(rp_udp *udp, bool on) {
-    struct epoll_event readable = {.events = on ? EPOLLIN : 0};
-    epoll_ctl(udp->watch, EPOLL_CTL_MOD, udp->descriptor, &readable);
 }
 
 /* Something long that trickles in would wake the process for each of its packets. When that has gone on for
@@ -424,7 +511,7 @@ static void rest(rp_udp *udp, uint64_t now) {
     if (udp->trickled > TRICKLE) udp->trickled = TRICKLE;
     bool worth = resting ? udp->came > 1 && !answering : udp->trickled == TRICKLE;
     udp->rests_until = worth ? now + REST : RP_NEVER;
-    if (worth != resting) watch(udp, !worth);
+    if (worth != resting) watch(udp, udp->descriptor, !worth);
     if (resting && !worth) udp->trickled = 0;
     udp->heard = now;
     udp->came = udp->went = 0;
@@ -441,7 +528,8 @@ int rp_udp_turn(rp_udp *udp, rp_core *core, int why) {
     rp_core_timeout(core, now);
     arm(udp, udp->rests_until);
     if (why & RP_TURN_HOLD && rp_core_has_events(core)) return RP_TURN_EVENTS;
-    bool all = transmit_all(udp, core, now);
+    bool all = transmit_all(udp, core, now) && answer_callers(udp, core);
+    if (all && (udp->deaf_until || rp_core_has_callers(core))) arm(udp, udp->deaf_until);
     uint64_t deadline = rp_core_deadline(core);
     arm(udp, all || deadline ? deadline : RP_NEVER);
     return (rp_core_has_events(core) ? RP_TURN_EVENTS : 0) | (all ? 0 : RP_TURN_WRITABLE);

@@ -46,6 +46,7 @@ Address = tuple[str, int]
 Bytes = bytes | bytearray | memoryview
 
 _RUNS: Final = 16
+_CALLERS: Final = 1 << 16  # answered in a turn: all that wait
 _RUN_BYTES: Final = 65536
 _EVENTS: Final = 128
 _READ: Final = 65536
@@ -559,6 +560,7 @@ class Core:
         """The next datagrams to send; call until it returns none."""
         self.now = now
         size = _RUNS * _RUN_BYTES
+        lib.rp_core_answer(self.pointer, _CALLERS, now)
         count = lib.rp_core_transmit(self.pointer, self._runs, _RUNS, self._buffer, size, now)
         out: list[tuple[bytes, Address]] = []
         for i in range(count):

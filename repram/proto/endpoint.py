@@ -296,6 +296,8 @@ class Endpoint:
             why = os.strerror(-status)
             hint = "Another program uses this port." if -status == errno.EADDRINUSE else None
             raise RepramError(f"cannot open UDP {address[0]} port {address[1]}: {why}", hint=hint)
+        if listen:
+            lib.rp_udp_part_callers(out[0])  # where the kernel cannot, all come in one
         now = lib.rp_udp_now()
         try:
             core = Core(

@@ -16,7 +16,8 @@ class Kind(NamedTuple):
 
 
 _KINDS: Final = (
-    Kind("flood", ("retries_out",), 100, "callers were asked to prove their address first"),
+    Kind("flood", ("retries_out", "dropped_callers"), 100,
+         "callers were asked to prove their address first, or not heard"),
     Kind("calls", ("handshakes_limited",), 10, "calls came too fast from one source"),
     Kind("strangers", ("dropped_mac",), 100, "callers meant another node, or nobody"),
     Kind("handshakes", ("dropped_handshake",), 100, "handshakes came to nothing"),

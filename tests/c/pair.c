@@ -82,6 +82,7 @@ void pair_send(pair *p, int from) {
     static uint8_t buffer[BUFFER];
     rp_datagram batch[BATCH];
     int count;
+    rp_core_answer(p->core[from], 2 * RP_CALLERS, p->now);
     while ((count = rp_core_transmit(p->core[from], batch, BATCH, buffer, sizeof buffer, p->now)) > 0)
         for (int i = 0; i < count; i++)
             for (size_t at = 0; at < batch[i].size; at += batch[i].segment) {

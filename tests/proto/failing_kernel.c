@@ -32,6 +32,7 @@ enum count {
     CUT_SHORT,
     NO_SENDMMSG,
     NO_RECVMMSG,
+    NO_FILTER,
     /* what went on beside them */
     DATAGRAMS, /* that the real kernel took */
     SEGMENTED, /* messages of several */
@@ -41,8 +42,8 @@ enum count {
 };
 
 static const char *const NAMES[COUNTS] = {
-    "gso-eio",     "gso-einval",  "unreachable", "gro-lost",  "no-gro", "full",  "cut-short",
-    "no-sendmmsg", "no-recvmmsg", "datagrams",   "segmented", "single", "joined"};
+    "gso-eio",     "gso-einval",  "unreachable", "gro-lost",  "no-gro",    "full",   "cut-short",
+    "no-sendmmsg", "no-recvmmsg", "no-filter",   "datagrams", "segmented", "single", "joined"};
 static unsigned long counts[COUNTS];
 
 static bool wanted(enum count fault) {
@@ -65,6 +66,8 @@ static void report_control(struct msghdr *header, int type, enum count what) {
 
 int setsockopt(int socket, int level, int name, const void *value, socklen_t size) {
     if (level == IPPROTO_UDP && name == UDP_GRO && wanted(NO_GRO)) return fail(NO_GRO, ENOPROTOOPT);
+    if (level == SOL_SOCKET && name == SO_ATTACH_REUSEPORT_CBPF && wanted(NO_FILTER))
+        return fail(NO_FILTER, ENOPROTOOPT);
     return REAL(setsockopt)(socket, level, name, value, size);
 }
 

@@ -341,11 +341,28 @@ def test_another_version_is_named(run: Run[None]) -> None:
     run(main())
 
 
+def test_a_flood_of_callers_takes_no_room_from_sessions(run: Run[None], host: str) -> None:
+    async def main() -> None:
+        async with node(host) as server, await Endpoint.open((host, 0)) as client:
+            mine = await client.connect(server.address, server.key)
+            theirs = await server.accept()
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with closing(socket.socket(family, socket.SOCK_DGRAM)) as flood:
+                call = datagram(INIT, bytes(1180))
+                for _ in range(15_000):  # more than any buffer holds, while nobody reads
+                    flood.sendto(call, server.address)
+            mine.send_datagram(b"still there")
+            assert await theirs.receive_datagram() == b"still there"
+            assert server.kernel_drops == 0
+
+    run(main())
+
+
 def test_a_port_that_is_taken_is_named(run: Run[None]) -> None:
     async def main() -> None:
         async with node() as server:
             with pytest.raises(RepramError, match=f"port {server.address[1]}") as caught:
-                await Endpoint.open(server.address)
+                await Endpoint.open(server.address, listen=True)
             assert "Another program" in caught.value.hint
 
     run(main())

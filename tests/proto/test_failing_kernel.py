@@ -85,6 +85,7 @@ def carry(kernel: Kernel, loop: str, *faults: str) -> dict[str, int]:
         ("no-sendmmsg", "no-recvmmsg"),
         ("gso-eio", "full", "cut-short"),
         ("no-sendmmsg", "full"),
+        ("no-filter",),
     ],
     ids=" ".join,
 )

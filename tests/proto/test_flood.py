@@ -53,7 +53,8 @@ def test_callers_who_only_cost_work_are_asked_to_prove_their_address() -> None:
 
 def test_every_caller_of_a_crowd_is_asked() -> None:
     talk = Talk(node(cookie_after=0), NOW)
-    assert len(talk.tell(*(broken(talk, number) for number in range(400)))) == 400
+    for first in range(0, 400, 100):
+        assert len(talk.tell(*(broken(talk, first + number) for number in range(100)))) == 100
 
 
 def test_who_forges_an_address_keeps_its_owner_out_of_nothing() -> None:

@@ -113,6 +113,7 @@ def test_a_cookie_is_worth_nothing_at_another_address() -> None:
     duo.run(130)  # the session is idle and gone, its INIT is no repetition any more
     before = duo.server.counters()
     duo.server.receive([(init, ELSEWHERE)], duo.now)
+    assert len(duo.server.transmit(duo.now)) == 1
     after = duo.server.counters()
     assert after["retries_out"] == before["retries_out"] + 1
     assert after["sessions"] == before["sessions"] == 0

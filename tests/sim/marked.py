@@ -67,6 +67,7 @@ class MarkedCore:
         core, most = self.core, len(self.core._runs)
         core.now = now
         size = len(core._buffer)
+        lib.rp_core_answer(core.pointer, most, now)
         count = lib.rp_core_transmit(core.pointer, core._runs, most, core._buffer, size, now)
         out: list[Marked] = []
         for run in core._runs[0:count]:
