@@ -188,6 +188,11 @@ static bool cookie_ok(rp_core *core, const rp_address *peer, const uint8_t *init
     return false;
 }
 
+static void count_up(uint8_t *nonce) {
+    for (int i = 0; i < RP_RETRY_NONCE_SIZE; i++)
+        if (++nonce[i]) return;
+}
+
 /* Every caller is asked, however many there are: a twentieth of the bytes that came, and one among a flood of
  * forged ones would otherwise wait for its turn until it gives up. */
 static void ask_cookie(rp_core *core, const rp_address *peer, const uint8_t *init, size_t size, bool xx) {
@@ -195,7 +200,7 @@ static void ask_cookie(rp_core *core, const rp_address *peer, const uint8_t *ini
     uint8_t *out = reply_slot(core, peer, RP_RETRY_SIZE);
     if (!out) return;
     make_cookie(core, peer, 0, cookie);
-    for (int i = 0; i < RP_RETRY_NONCE_SIZE && !++core->retry_nonce[i]; i++) continue;
+    count_up(core->retry_nonce);
     rp_retry_write(&core->sodium, out, xx ? core->retry_key_xx : core->retry_key, core->retry_nonce, cookie,
                    init, size);
     core->counters.retries_out++;
