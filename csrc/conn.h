@@ -39,7 +39,7 @@ typedef struct rp_conn {
     struct rp_conn *ready_next, *event_next;
     bool in_ready, in_events;
     uint8_t state;
-    bool initiator, half_open, ping_due, close_due, handshake_due, observed_due;
+    bool initiator, half_open, ping_due, close_due, handshake_due, retried, observed_due;
     uint8_t closed_cause;
     uint32_t local_session, remote_session;
     rp_address peer;

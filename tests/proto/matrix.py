@@ -1,4 +1,4 @@
-"""The handshake matrix over real sockets: callers, each behind a path of its own, and the node that they call.
+"""The handshake matrix over real sockets: callers, each behind a path of its own, and their node.
 
     python -m tests.proto.matrix --connections 50
 
@@ -12,8 +12,8 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from ipaddress import IPv4Address
@@ -30,7 +30,10 @@ from tests.proto.relay import Entered, Relay
 from tests.sim.matrix import FIRST_MOVE, MOVES_EVERY, ROWS, goes_up, moves, path_of, pattern_of
 
 TEN_MB: Final = 10_000_000
-RATE: Final = 1_000_000  # bytes a second, for each: ten at a time are what one program passes on with ease
+RATE: Final = (
+    1_000_000  # bytes a second, for each: ten at a time are what one program passes on with ease
+)
+STOOD_STILL: Final = 2.0  # seconds
 UP: Final = b"up"
 INVITE, PAIRING = Secret(b"invite..", b"v" * 32), Secret(bytes(8), b"p" * 32)
 KEEP_ALIVE: Final = Settings(mtu=ETHERNET, keep_alive=1.0)
@@ -180,19 +183,38 @@ async def _transfer(stage: Stage, relay: Relay, key: bytes, number: int, size: i
         return connected
 
 
-async def run_row(
-    stage: Stage, row: str, numbers: Iterable[int], size: int, at_once: int
-) -> list[Carried]:
-    """Connections over the path of that name, so many at a time."""
-    room = asyncio.Semaphore(at_once)
-
+async def carry_all(
+    stage: Stage, row: str, numbers: Iterable[int], size: int
+) -> tuple[list[Carried], float]:
+    """Connections over the path of that name, all at once, and how long this program stood still at most."""
     async with listening(stage) as node:
+        watching = asyncio.create_task(_longest_pause())
+        out = await asyncio.gather(*(carry(stage, node, row, number, size) for number in numbers))
+        watching.cancel()
+        return out, await watching
 
-        async def one(number: int) -> Carried:
-            async with room:
-                return await carry(stage, node, row, number, size)
 
-        return await asyncio.gather(*map(one, numbers))
+async def _longest_pause() -> float:
+    longest, before = 0.0, time.monotonic()
+    with suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(0.1)
+            longest, before = max(longest, time.monotonic() - before), time.monotonic()
+    return longest
+
+
+def run_row(
+    stage: Stage, row: str, numbers: Sequence[int], size: int, at_once: int
+) -> list[Carried]:
+    """So many at a time; who was kept from running meanwhile, and so was silent, has to try again."""
+    done: list[Carried] = []
+    while left := numbers[len(done) : len(done) + at_once]:
+        out, paused = asyncio.run(carry_all(stage, row, left, size))
+        if paused > STOOD_STILL and any(each.why_not for each in out):
+            print(f"  again: this program stood still for {paused:.0f} s", flush=True)
+        else:
+            done += out
+    return done
 
 
 def main() -> int:
@@ -210,7 +232,7 @@ def main() -> int:
     failed = 0
     with nullcontext(LOOPBACK) if why else namespaces() as stage:
         for row in arguments.row or ROWS:
-            out = asyncio.run(run_row(stage, row, numbers, arguments.size, arguments.at_once))
+            out = run_row(stage, row, numbers, arguments.size, arguments.at_once)
             failed += tell(row, out)
     return 1 if failed else 0
 

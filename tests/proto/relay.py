@@ -1,4 +1,4 @@
-"""A path over real sockets: it does to datagrams what a link of the simulator does, and may be a NAT that forgets."""
+"""A path over real sockets: a link of the simulator each way, and a NAT that may forget."""
 
 from __future__ import annotations
 
