@@ -450,7 +450,7 @@ void rp_core_on_retry(rp_core *core, const rp_header *header, const uint8_t *dat
         return;
     }
     core->counters.retries_in++;
-    if (c->retried) return; /* whoever saw INIT can say it again and again, and would draw an INIT each time */
+    if (c->retried) return; /* whoever saw INIT can make any number, and would draw as many */
     c->retried = c->handshake_due = true;
     rp_core_ready(core, c);
 }
