@@ -292,6 +292,12 @@ void rp_conn_prove(rp_conn *c, const rp_address *address, size_t size, uint64_t 
     if (!path || !rp_path_seen(path, address, size)) return;
     rp_core_random(c->core, path->challenge, sizeof path->challenge);
     rp_trace_add(&c->trace, now, RP_TRACE_PATH, 1, 0);
+    c->asking = true;
+}
+
+void rp_conn_stop_asking(rp_conn *c) {
+    if (c->asking) rp_paths_clear(c->paths);
+    c->asking = false;
 }
 
 /* Usually the one address that got our ACCEPT is so proved. Copied INITs may have drawn it elsewhere too. */
@@ -315,7 +321,7 @@ void rp_conn_migrate(rp_conn *c, const rp_path *path, uint64_t now) {
     uint64_t rtt = now - path->asked_at;
     c->peer = path->address;
     c->unproven = false;
-    rp_paths_clear(c->paths);
+    rp_conn_stop_asking(c);
     c->migrations++;
     c->core->counters.migrations++;
     rp_loss_init(&c->loss);
@@ -382,7 +388,7 @@ static void arm_established(rp_conn *c) {
     bool mute = !rp_conn_may_send(c, c->mtu); /* until more comes in: no deadline would change that */
     at[RP_TIMER_LOSS] = mute ? RP_NEVER : loss_deadline(c);
     at[RP_TIMER_ACK] = mute || c->ack.due ? RP_NEVER : c->ack.deadline; /* once due, pacing tries again */
-    uint64_t ask_at = rp_paths_again_at(c->paths);
+    uint64_t ask_at = c->asking ? rp_paths_again_at(c->paths) : 0;
     at[RP_TIMER_PATH] = ask_at ? ask_at : RP_NEVER;
     at[RP_TIMER_PACE] = c->pace_at && !mute ? c->pace_at : RP_NEVER;
     at[RP_TIMER_IDLE] = idle ? c->last_received + idle : RP_NEVER;

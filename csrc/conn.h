@@ -62,8 +62,9 @@ typedef struct rp_conn {
     uint8_t ratchet_private[32], ratchet_public[32];
     uint32_t ratchet_count; /* asked (initiator) or answered (responder) so far */
     uint64_t ratcheted_at;
-    rp_path paths[RP_PATHS]; /* new addresses of the peer, not proved yet */
-    struct {                 /* to a question, and to a second one that came with a copy */
+    rp_path paths[RP_PATHS]; /* new addresses of the peer, not proved yet: none unless `asking` */
+    bool asking;
+    struct { /* to a question, and to a second one that came with a copy */
         rp_address to;
         uint8_t data[RP_PATH_DATA_SIZE];
         bool due;
@@ -124,6 +125,7 @@ void rp_conn_use_keys(rp_conn *conn, uint8_t suite, const rp_limits *theirs, con
 /* The responder's: the initiator has proved its keys, in a packet from this address. */
 void rp_conn_take_address(rp_conn *conn, const rp_address *from, size_t size, uint64_t now);
 void rp_conn_prove(rp_conn *conn, const rp_address *address, size_t size, uint64_t now); /* challenges it */
+void rp_conn_stop_asking(rp_conn *conn);
 void rp_conn_migrate(rp_conn *conn, const rp_path *path, uint64_t now); /* it has proved itself */
 void rp_conn_close(rp_conn *conn, uint8_t cause, uint64_t code, const uint8_t *reason, size_t size,
                    uint64_t now);

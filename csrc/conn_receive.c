@@ -133,7 +133,7 @@ static int on_path_response(rp_conn *c, const rp_frame *f, uint64_t now) {
         rp_conn_migrate(c, path, now);
     } else if (path) {
         c->unproven = false;
-        rp_paths_clear(c->paths);
+        rp_conn_stop_asking(c);
     }
     return 0;
 }
@@ -307,7 +307,7 @@ static void notice_address(rp_conn *c, const rp_address *from, size_t size, uint
     if (!home || c->unproven)
         rp_conn_prove(c, from, size, now);
     else
-        rp_paths_clear(c->paths);
+        rp_conn_stop_asking(c);
 }
 
 /* Of two that are alike, the one that came first may have been the copy. So where the second comes from is

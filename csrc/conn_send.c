@@ -417,7 +417,7 @@ static size_t send_path_frame(rp_conn *c, uint8_t *out, uint8_t type, const uint
 }
 
 static rp_path *path_to_ask(rp_conn *c, size_t size) {
-    for (rp_path *path = c->paths; path < c->paths + RP_PATHS; path++) {
+    for (rp_path *path = c->paths; c->asking && path < c->paths + RP_PATHS; path++) {
         if (!path->active || !path->due || !rp_path_may_send(path, size)) continue;
         if (rp_conn_may_send(c, size) || !rp_address_equal(&path->address, &c->peer)) return path;
     }
