@@ -319,7 +319,11 @@ static void notice_copy(rp_conn *c, const rp_header *h, uint64_t number, const r
     bool home = rp_address_equal(from, &c->peer),
          may_ask = size == RP_HEADER_SIZE + 1 + RP_PATH_DATA_SIZE + tag;
     if (c->state != RP_ESTABLISHED || number + RECENT < c->replay.next || size < RP_HEADER_SIZE + tag) return;
-    if ((home && !may_ask) || !open_packet(c, h, number, datagram, size, now)) return;
+    if (home && !may_ask) return;
+    if (!open_packet(c, h, number, datagram, size, now)) {
+        c->keys.failed_tags++; /* dropped_replay counts it already */
+        return;
+    }
     if (!home) rp_conn_prove(c, from, size, now);
     rp_frame frame;
     const uint8_t *text = datagram + RP_HEADER_SIZE;
