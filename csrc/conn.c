@@ -288,9 +288,16 @@ size_t rp_conn_datagram_room(const rp_conn *c) {
 /* ---- where the peer is ---- */
 
 void rp_conn_prove(rp_conn *c, const rp_address *address, size_t size, uint64_t now) {
-    if (!rp_path_seen(&c->path, address, size)) return;
-    rp_core_random(c->core, c->path.challenge, sizeof c->path.challenge);
+    rp_path *path = rp_paths_place(c->paths, address);
+    if (!path || !rp_path_seen(path, address, size)) return;
+    rp_core_random(c->core, path->challenge, sizeof path->challenge);
     rp_trace_add(&c->trace, now, RP_TRACE_PATH, 1, 0);
+    c->asking = true;
+}
+
+void rp_conn_stop_asking(rp_conn *c) {
+    if (c->asking) rp_paths_clear(c->paths);
+    c->asking = false;
 }
 
 /* Usually the one address that got our ACCEPT is so proved. Copied INITs may have drawn it elsewhere too. */
@@ -310,11 +317,11 @@ bool rp_conn_may_send(const rp_conn *c, size_t size) {
 
 /* The peer has moved: nothing is known of the new path. */
 
-void rp_conn_migrate(rp_conn *c, uint64_t now) {
-    uint64_t rtt = now - c->path.asked_at;
-    c->peer = c->path.address;
-    c->path.active = c->unproven = false;
-    c->path.again_at = 0;
+void rp_conn_migrate(rp_conn *c, const rp_path *path, uint64_t now) {
+    uint64_t rtt = now - path->asked_at;
+    c->peer = path->address;
+    c->unproven = false;
+    rp_conn_stop_asking(c);
     c->migrations++;
     c->core->counters.migrations++;
     rp_loss_init(&c->loss);
@@ -381,7 +388,8 @@ static void arm_established(rp_conn *c) {
     bool mute = !rp_conn_may_send(c, c->mtu); /* until more comes in: no deadline would change that */
     at[RP_TIMER_LOSS] = mute ? RP_NEVER : loss_deadline(c);
     at[RP_TIMER_ACK] = mute || c->ack.due ? RP_NEVER : c->ack.deadline; /* once due, pacing tries again */
-    at[RP_TIMER_PATH] = c->path.active && c->path.again_at ? c->path.again_at : RP_NEVER;
+    uint64_t ask_at = c->asking ? rp_paths_again_at(c->paths) : 0;
+    at[RP_TIMER_PATH] = ask_at ? ask_at : RP_NEVER;
     at[RP_TIMER_PACE] = c->pace_at && !mute ? c->pace_at : RP_NEVER;
     at[RP_TIMER_IDLE] = idle ? c->last_received + idle : RP_NEVER;
     uint64_t heard = c->last_received > c->last_eliciting ? c->last_received : c->last_eliciting;
@@ -427,7 +435,7 @@ static void established_timeout(rp_conn *c, uint64_t now) {
     if (at[RP_TIMER_ACK] <= now) c->ack.due = true;
     if (at[RP_TIMER_PACE] <= now) c->pace_at = 0;
     if (at[RP_TIMER_KEEP_ALIVE] <= now) c->ping_due = true;
-    if (at[RP_TIMER_PATH] <= now) rp_path_timeout(&c->path);
+    if (at[RP_TIMER_PATH] <= now) rp_paths_timeout(c->paths, now);
 }
 
 void rp_conn_timeout(rp_conn *c, uint64_t now) {

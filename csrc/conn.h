@@ -39,7 +39,7 @@ typedef struct rp_conn {
     struct rp_conn *ready_next, *event_next;
     bool in_ready, in_events;
     uint8_t state;
-    bool initiator, half_open, ping_due, close_due, handshake_due, observed_due;
+    bool initiator, half_open, ping_due, close_due, handshake_due, retried, observed_due;
     uint8_t closed_cause;
     uint32_t local_session, remote_session;
     rp_address peer;
@@ -62,10 +62,13 @@ typedef struct rp_conn {
     uint8_t ratchet_private[32], ratchet_public[32];
     uint32_t ratchet_count; /* asked (initiator) or answered (responder) so far */
     uint64_t ratcheted_at;
-    rp_path path; /* a new address of the peer, not proved yet */
-    rp_address response_to;
-    uint8_t response[RP_PATH_DATA_SIZE];
-    bool response_due;
+    rp_path paths[RP_PATHS]; /* new addresses of the peer, not proved yet: none unless `asking` */
+    bool asking;
+    struct { /* to a question, and to a second one that came with a copy */
+        rp_address to;
+        uint8_t data[RP_PATH_DATA_SIZE];
+        bool due;
+    } responses[2];
     uint64_t migrations;
     rp_fifo datagrams_out, datagrams_in;
     rp_trace trace;
@@ -122,7 +125,8 @@ void rp_conn_use_keys(rp_conn *conn, uint8_t suite, const rp_limits *theirs, con
 /* The responder's: the initiator has proved its keys, in a packet from this address. */
 void rp_conn_take_address(rp_conn *conn, const rp_address *from, size_t size, uint64_t now);
 void rp_conn_prove(rp_conn *conn, const rp_address *address, size_t size, uint64_t now); /* challenges it */
-void rp_conn_migrate(rp_conn *conn, uint64_t now); /* to the address that has proved itself */
+void rp_conn_stop_asking(rp_conn *conn);
+void rp_conn_migrate(rp_conn *conn, const rp_path *path, uint64_t now); /* it has proved itself */
 void rp_conn_close(rp_conn *conn, uint8_t cause, uint64_t code, const uint8_t *reason, size_t size,
                    uint64_t now);
 void rp_conn_end(rp_conn *conn, uint8_t cause, uint64_t code, uint64_t now); /* at once, saying nothing */

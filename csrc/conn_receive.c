@@ -120,21 +120,21 @@ static int on_close(rp_conn *c, const rp_frame *f, uint64_t now) {
     return 0;
 }
 
-static int on_path_challenge(rp_conn *c, const rp_frame *f, const rp_address *from) {
-    memcpy(c->response, f->data, sizeof c->response);
-    c->response_to = *from;
-    c->response_due = true;
+static int on_path_challenge(rp_conn *c, const rp_frame *f, const rp_address *from, int place) {
+    memcpy(c->responses[place].data, f->data, RP_PATH_DATA_SIZE);
+    c->responses[place].to = *from;
+    c->responses[place].due = true;
     return 0;
 }
 
 static int on_path_response(rp_conn *c, const rp_frame *f, uint64_t now) {
-    if (!rp_path_answers(&c->path, f->data)) return 0;
-    if (!rp_address_equal(&c->path.address, &c->peer)) {
-        rp_conn_migrate(c, now);
-        return 0;
+    const rp_path *path = rp_paths_answered(c->paths, f->data);
+    if (path && !rp_address_equal(&path->address, &c->peer)) {
+        rp_conn_migrate(c, path, now);
+    } else if (path) {
+        c->unproven = false;
+        rp_conn_stop_asking(c);
     }
-    c->unproven = c->path.active = false;
-    c->path.again_at = 0;
     return 0;
 }
 
@@ -216,7 +216,7 @@ static int on_frame(rp_conn *c, const rp_frame *f, const rp_address *from, uint6
     case RP_FRAME_CLOSE:
         return on_close(c, f, now);
     case RP_FRAME_PATH_CHALLENGE:
-        return on_path_challenge(c, f, from);
+        return on_path_challenge(c, f, from, 0);
     case RP_FRAME_PATH_RESPONSE:
         return on_path_response(c, f, now);
     case RP_FRAME_OBSERVED_ADDRESS:
@@ -304,12 +304,34 @@ static void failed_tag(rp_conn *c, uint64_t now) {
 static void notice_address(rp_conn *c, const rp_address *from, size_t size, uint64_t now) {
     bool home = rp_address_equal(from, &c->peer);
     if (home && c->unproven) c->unvalidated_in += size;
-    if (!home || c->unproven) {
+    if (!home || c->unproven)
         rp_conn_prove(c, from, size, now);
-    } else {
-        c->path.active = false;
-        c->path.again_at = 0;
+    else
+        rp_conn_stop_asking(c);
+}
+
+/* Of two that are alike, the one that came first may have been the copy. So where the second comes from is
+ * asked as well, when that is new, and a question that is in it is answered to there. */
+static void notice_copy(rp_conn *c, const rp_header *h, uint64_t number, const rp_address *from,
+                        uint8_t *datagram, size_t size, uint64_t now) {
+    enum { RECENT = 64 };
+    size_t tag = rp_aead_tag_size(c->keys.suite);
+    bool home = rp_address_equal(from, &c->peer),
+         may_ask = size == RP_HEADER_SIZE + 1 + RP_PATH_DATA_SIZE + tag;
+    if (c->state != RP_ESTABLISHED || number + RECENT < c->replay.next || size < RP_HEADER_SIZE + tag) return;
+    if (home && !may_ask) return;
+    if (!open_packet(c, h, number, datagram, size, now)) {
+        c->keys.failed_tags++; /* dropped_replay counts it already */
+        return;
     }
+    if (!home) rp_conn_prove(c, from, size, now);
+    rp_frame frame;
+    const uint8_t *text = datagram + RP_HEADER_SIZE;
+    bool asks = may_ask && rp_frame_read(text, 1 + RP_PATH_DATA_SIZE, &frame) > 0 &&
+                frame.type == RP_FRAME_PATH_CHALLENGE;
+    bool taken = c->responses[1].due && rp_address_equal(&c->responses[1].to, &c->peer);
+    if (asks && !taken) on_path_challenge(c, &frame, from, 1);
+    rp_core_ready(c->core, c);
 }
 
 static void count_ecn(rp_conn *c, uint8_t ecn) {
@@ -353,6 +375,7 @@ void rp_conn_receive(rp_conn *c, const rp_header *h, const rp_address *from, uin
     uint64_t number = rp_packet_number(h->seq, c->replay.next);
     if (!rp_replay_fresh(&c->replay, number)) {
         counters->dropped_replay++;
+        notice_copy(c, h, number, from, datagram, size, now);
         return;
     }
     if (size < RP_HEADER_SIZE + tag || !open_packet(c, h, number, datagram, size, now)) {

@@ -417,20 +417,32 @@ static size_t send_path_frame(rp_conn *c, uint8_t *out, uint8_t type, const uint
     return (size_t)(w.p - out);
 }
 
+static rp_path *path_to_ask(rp_conn *c, size_t size) {
+    for (rp_path *path = c->paths; c->asking && path < c->paths + RP_PATHS; path++) {
+        if (!path->active || !path->due || !rp_path_may_send(path, size)) continue;
+        if (rp_conn_may_send(c, size) || !rp_address_equal(&path->address, &c->peer)) return path;
+    }
+    return NULL;
+}
+
+static size_t send_response(rp_conn *c, uint8_t *out, int place, uint64_t now, rp_address *to) {
+    c->responses[place].due = false;
+    *to = c->responses[place].to;
+    size_t size = send_path_frame(c, out, RP_FRAME_PATH_RESPONSE, c->responses[place].data, now);
+    for (rp_path *path = c->paths; path < c->paths + RP_PATHS; path++)
+        if (path->active && rp_address_equal(to, &path->address)) path->sent += size;
+    return size;
+}
+
 static size_t send_path(rp_conn *c, uint8_t *out, uint64_t now, rp_address *to) {
     size_t challenge = RP_HEADER_SIZE + 1 + RP_PATH_DATA_SIZE + rp_aead_tag_size(c->keys.suite);
-    if (c->response_due) {
-        c->response_due = false;
-        *to = c->response_to;
-        size_t size = send_path_frame(c, out, RP_FRAME_PATH_RESPONSE, c->response, now);
-        if (c->path.active && rp_address_equal(to, &c->path.address)) c->path.sent += size;
-        return size;
-    }
-    if (!c->path.active || !c->path.due || !rp_path_may_send(&c->path, challenge)) return 0;
-    if (rp_address_equal(&c->path.address, &c->peer) && !rp_conn_may_send(c, challenge)) return 0;
-    *to = c->path.address;
-    size_t size = send_path_frame(c, out, RP_FRAME_PATH_CHALLENGE, c->path.challenge, now);
-    rp_path_asked(&c->path, size, rp_loss_pto(&c->loss, RP_MAX_ACK_DELAY), now);
+    for (int place = 0; place < 2; place++)
+        if (c->responses[place].due) return send_response(c, out, place, now, to);
+    rp_path *path = path_to_ask(c, challenge);
+    if (!path) return 0;
+    *to = path->address;
+    size_t size = send_path_frame(c, out, RP_FRAME_PATH_CHALLENGE, path->challenge, now);
+    rp_path_asked(path, size, rp_loss_pto(&c->loss, RP_MAX_ACK_DELAY), now);
     c->core->counters.path_challenges++;
     return size;
 }

@@ -69,7 +69,7 @@ int rp_core_new(const rp_config *config, const rp_sodium *sodium, uint64_t now, 
     }
     core->session_counter = config->first_session;
     memcpy(core->rng_key, config->seed, sizeof core->rng_key);
-    rp_derive(sodium, config->seed, 32, "repram v1 session ids", NULL, 0, core->session_key, 32);
+    rp_derive(sodium, config->reset_key, 32, "repram v1 session ids", NULL, 0, core->session_key, 32);
     rp_derive(sodium, config->seed, 32, "repram v1 sources", NULL, 0, core->source_key, 32);
     rp_derive(sodium, config->seed, 32, "repram v1 retry nonces", NULL, 0, core->retry_nonce,
               sizeof core->retry_nonce);

@@ -475,7 +475,8 @@ void rp_core_on_retry(rp_core *core, const rp_header *header, const uint8_t *dat
         return;
     }
     core->counters.retries_in++;
-    c->handshake_due = true;
+    if (c->retried) return; /* whoever saw INIT can make any number, and would draw as many */
+    c->retried = c->handshake_due = true;
     rp_core_ready(core, c);
 }
 

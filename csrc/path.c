@@ -38,3 +38,34 @@ void rp_path_timeout(rp_path *path) {
     else
         path->due = true;
 }
+
+rp_path *rp_paths_place(rp_path *paths, const rp_address *from) {
+    rp_path *place = NULL;
+    for (rp_path *path = paths; path < paths + RP_PATHS; path++) {
+        if (path->active && rp_address_equal(&path->address, from)) return path;
+        bool spent = !path->active || path->tries > 1; /* it has had the time of a first answer */
+        if (spent && (!place || place->active)) place = path;
+    }
+    if (place) place->active = false;
+    return place;
+}
+
+rp_path *rp_paths_answered(rp_path *paths, const uint8_t *response) {
+    for (rp_path *path = paths; path < paths + RP_PATHS; path++)
+        if (rp_path_answers(path, response)) return path;
+    return NULL;
+}
+
+void rp_paths_clear(rp_path *paths) { memset(paths, 0, RP_PATHS * sizeof *paths); }
+
+uint64_t rp_paths_again_at(const rp_path *paths) {
+    uint64_t first = 0;
+    for (const rp_path *path = paths; path < paths + RP_PATHS; path++)
+        if (path->active && path->again_at && (!first || path->again_at < first)) first = path->again_at;
+    return first;
+}
+
+void rp_paths_timeout(rp_path *paths, uint64_t now) {
+    for (rp_path *path = paths; path < paths + RP_PATHS; path++)
+        if (path->active && path->again_at && path->again_at <= now) rp_path_timeout(path);
+}

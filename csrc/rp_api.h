@@ -101,7 +101,7 @@ typedef struct {
     uint16_t mtu;       /* the largest datagram to try, >= RP_MIN_DATAGRAM */
     uint32_t max_sessions;
     uint32_t max_streams;   /* open at once that a peer may have opened, a session */
-    uint32_t first_session; /* counter behind the session ids: never goes back under one seed */
+    uint32_t first_session; /* counter behind the session ids: never goes back under one reset key */
     uint64_t arena_bytes;   /* for data in flight: send and receive buffers */
     uint64_t first_packet;  /* number of the first packet (tests start near 2^32) */
     uint64_t stream_window; /* receive window of a stream, at most RP_MAX_STREAM_WINDOW */

@@ -151,7 +151,7 @@ class Capture:
     """
 
     def __init__(self, ports: Iterable[int]) -> None:
-        self.seen = b""
+        self.frames: list[bytes] = []
         self._ports = {port.to_bytes(2, "big") for port in (*ports, _DISCARD)}
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
         self._socket.setsockopt(socket.SOL_SOCKET, 33, 1 << 27)  # SO_RCVBUFFORCE
@@ -159,12 +159,19 @@ class Capture:
         self._thread = threading.Thread(target=self._read)
 
     def _read(self) -> None:
-        frames: list[bytes] = []
-        while not frames or _ENDS not in frames[-1]:
+        while not self.frames or _ENDS not in self.frames[-1]:
             frame = self._socket.recv(1 << 17)
             if {frame[34:36], frame[36:38]} & self._ports:  # behind Ethernet's and IPv4's headers
-                frames.append(frame)
-        self.seen = b"\0".join(frames)
+                self.frames.append(frame)
+
+    @property
+    def seen(self) -> bytes:
+        """All of it, once it is closed."""
+        return b"\0".join(self.frames)
+
+    def payloads(self) -> Iterator[bytes]:
+        """What UDP carried; several datagrams at once where the kernel took them so."""
+        return (frame[42:] for frame in self.frames if _ENDS not in frame)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -80,11 +80,52 @@ static void it_asks_ever_more_rarely_and_then_gives_up(void) {
     CHECK_EQUAL(path.asked_at, 0); /* the round trip counts from the first time */
 }
 
+/* ---- several at a time ---- */
+
+static rp_path paths[RP_PATHS];
+
+static rp_path *ask(uint8_t last) {
+    rp_address from = at(last, 7433);
+    rp_path *place = rp_paths_place(paths, &from);
+    if (!place || !rp_path_seen(place, &from, 100)) return place;
+    place->challenge[0] = last;
+    rp_path_asked(place, 50, 1000, 0);
+    return place;
+}
+
+static void an_address_keeps_its_place_until_it_had_time_to_answer(void) {
+    rp_paths_clear(paths);
+    for (uint8_t i = 0; i < RP_PATHS; i++) CHECK(ask(i) == &paths[i]);
+    CHECK(!ask(RP_PATHS)); /* all the others have only just been asked */
+    CHECK(ask(1) == &paths[1]);
+    CHECK_EQUAL(paths[1].received, 200);
+    CHECK_EQUAL(rp_paths_again_at(paths), 1000);
+    rp_paths_timeout(paths, 1000);
+    CHECK(paths[1].due);
+    rp_path_asked(&paths[1], 50, 1000, 1000);
+    CHECK(ask(RP_PATHS) == &paths[1]);
+    CHECK_EQUAL(paths[1].received, 100);
+}
+
+static void each_is_known_by_its_own_answer(void) {
+    uint8_t answer[RP_PATH_DATA_SIZE] = {0};
+    rp_paths_clear(paths);
+    for (uint8_t i = 1; i <= RP_PATHS; i++) ask(i);
+    CHECK(!rp_paths_answered(paths, answer));
+    answer[0] = 3;
+    CHECK(rp_paths_answered(paths, answer) == &paths[2]);
+    rp_paths_clear(paths);
+    CHECK(!rp_paths_answered(paths, answer));
+    CHECK_EQUAL(rp_paths_again_at(paths), 0);
+}
+
 int main(void) {
     RUN(an_address_is_its_ip_port_and_scope);
     RUN(a_new_address_needs_a_fresh_challenge_once);
     RUN(no_more_than_thrice_what_came_is_sent);
     RUN(only_the_challenge_that_was_sent_is_answered);
     RUN(it_asks_ever_more_rarely_and_then_gives_up);
+    RUN(an_address_keeps_its_place_until_it_had_time_to_answer);
+    RUN(each_is_known_by_its_own_answer);
     return 0;
 }

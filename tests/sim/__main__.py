@@ -11,8 +11,11 @@ from functools import partial
 from multiprocessing import get_context
 
 from tests.sim.hardships import PATHS, both_ways
+from tests.sim.matrix import ROWS, connection
 from tests.sim.plan import Plan, draw
 from tests.sim.scenario import Result, run_and_compare
+
+TEN_MB = 10_000_000
 
 #: A row of the summary, and the counters that add up to it.
 RARE = {
@@ -74,14 +77,30 @@ def main() -> int:
         metavar="MIB",
         help="no random scenarios: so many MiB in both directions over every named path",
     )
+    parser.add_argument(
+        "--matrix",
+        type=int,
+        metavar="N",
+        help="nor those: N connections, from the first on, of 10 MB over each path of the matrix",
+    )
     arguments = parser.parse_args()
-    if arguments.each_way:
-        plans = [(f"path {name}", both_ways(name, arguments.each_way << 20)) for name in PATHS]
-    else:
-        seeds = range(arguments.first, arguments.first + arguments.seeds)
-        plans = [(f"seed {seed}", draw(seed)) for seed in seeds]
+    plans = list(_plans(arguments))
     with _results([plan for _, plan in plans], arguments.jobs, twice=arguments.twice) as results:
         return 1 if _report(plans, results, stop=arguments.stop) else 0
+
+
+def _plans(arguments: argparse.Namespace) -> Iterator[tuple[str, Plan]]:
+    first = arguments.first
+    if arguments.each_way:
+        for name in PATHS:
+            yield f"path {name}", both_ways(name, arguments.each_way << 20)
+    elif arguments.matrix:
+        for row in ROWS:
+            for number in range(first, first + arguments.matrix):
+                yield f"{row}, connection {number}", connection(row, number, TEN_MB)
+    else:
+        for seed in range(first, first + arguments.seeds):
+            yield f"seed {seed}", draw(seed)
 
 
 @contextmanager

@@ -35,6 +35,19 @@ class Burst:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """Loss in rows: this share of all datagrams, always so many one after another, however far apart."""
+
+    share: float
+    length: int
+
+    @property
+    def begins(self) -> float:
+        """The chance that one which was not lost with the one before it begins a row."""
+        return self.share / (self.length - self.share * (self.length - 1))
+
+
+@dataclass(frozen=True, slots=True)
 class LinkSettings:
     """Times are microseconds, sizes bytes, rates bytes a second; zero turns a thing off.
 
@@ -48,6 +61,7 @@ class LinkSettings:
     queue: int = 256 * 1024
     loss: float = 0.0
     burst: Burst | None = None
+    rows: Rows | None = None
     duplicate: float = 0.0
     reorder: float = 0.0
     reorder_delay: int = 20_000
@@ -81,12 +95,14 @@ class Link:
         self.counts: Counter[str] = Counter()
         self._loss = Random(f"{seed}/loss")
         self._burst = Random(f"{seed}/burst")
+        self._rows = Random(f"{seed}/rows")
         self._jitter = Random(f"{seed}/jitter")
         self._duplicate = Random(f"{seed}/duplicate")
         self._reorder = Random(f"{seed}/reorder")
         self._corrupt = Random(f"{seed}/corrupt")
         self._marks = Random(f"{seed}/marks")
         self._burst_ends = -1
+        self._row_left = 0
         self._queue_empty_at = 0  # nanoseconds: a microsecond is too coarse at high rates
         self._jitter_slot = -1
         self._jitter_from = 0.0
@@ -108,6 +124,8 @@ class Link:
         if settings.loss and self._loss.random() < settings.loss:
             return self._dropped(Fate.LOST)
         if settings.burst and self._lost_in_burst(settings.burst, leaves):
+            return self._dropped(Fate.BURST_LOST)
+        if settings.rows and self._lost_in_row(settings.rows):
             return self._dropped(Fate.BURST_LOST)
         return Fate.DELIVERED, self._copies(leaves + settings.delay, datagram)
 
@@ -141,6 +159,13 @@ class Link:
         if now > self._burst_ends and self._burst.random() < burst.enter:
             self._burst_ends = now + int(self._burst.expovariate(1 / burst.length))
         return now <= self._burst_ends and self._burst.random() < burst.loss
+
+    def _lost_in_row(self, rows: Rows) -> bool:
+        if not self._row_left and self._rows.random() < rows.begins:
+            self._row_left = rows.length
+        lost = self._row_left > 0
+        self._row_left -= lost
+        return lost
 
     def _copies(self, arrival: int, datagram: bytes) -> Arrivals:
         settings = self.settings

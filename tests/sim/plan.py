@@ -78,6 +78,8 @@ class Plan:
     clocks: tuple[int, ...] = ()
     tick: int = 1
     rebind_every: int = 0
+    rebind_first: int = 0  # 0: after as long as between two
+    rebinds_address: bool = False  # rather than the port
     jumps: tuple[int, ...] = ()
     restarts: tuple[int, ...] = ()
     deaths: tuple[Death, ...] = ()

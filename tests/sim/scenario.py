@@ -6,6 +6,7 @@ import traceback
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
+from ipaddress import ip_address
 
 from nacl.bindings import crypto_sign_ed25519_sk_to_curve25519, crypto_sign_seed_keypair
 
@@ -152,7 +153,8 @@ class Scenario:
         start = partial(client.connect, self.server.host.address, key, pattern, secret)
         self.world.at(0, start, host)
         if self.plan.rebind_every:
-            self.world.at(self.plan.rebind_every, partial(self._move, client), host)
+            first = self.plan.rebind_first or self.plan.rebind_every
+            self.world.at(first, partial(self._move, client), host)
         for time in self.plan.jumps:
             self.world.at(time, partial(self.world.jump, host, SECOND), host)
         return client
@@ -219,8 +221,10 @@ class Scenario:
 
     def _move(self, client: Client) -> None:
         if not client.is_done:
-            name, port = client.host.address
-            self.world.rebind(client.host, (name, port + 1))
+            ip, port = client.host.address
+            other = ip_address(ip) + (1 << 8 if self.plan.rebinds_address else 0)
+            port += not self.plan.rebinds_address
+            self.world.rebind(client.host, (str(other), port))
             again = self.world.now + self.plan.rebind_every
             self.world.at(again, partial(self._move, client), client.host)
 

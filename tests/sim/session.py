@@ -93,6 +93,9 @@ class Rule:
     def heard(self, packet: Packet) -> None:
         """The packet has come to this side, for the first time."""
 
+    def heard_again(self, packet: Packet, source: Address) -> None:
+        """A copy of it has come, from wherever."""
+
     def reported(self, records: list[TraceRecord], standing: Standing) -> None:
         """The host's turn is over: what the session itself says of it."""
 
@@ -192,6 +195,8 @@ class Side:
     def hear(self, packet: Packet, source: Address, ecn: int) -> None:
         """What the peer has emitted arrives."""
         if packet.heard_at >= 0:
+            for rule in self.rules if self.honest else ():
+                rule.heard_again(packet, source)
             return
         packet.heard_at, packet.heard_from, packet.heard_ecn = self.now(), source, ecn
         self.last_heard_at = packet.heard_at

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import pytest
 
-from tests.sim.link import Burst, Fate, Link, LinkSettings
+from tests.sim.link import Burst, Fate, Link, LinkSettings, Rows
 
 PLAIN = LinkSettings(delay=1000)
 DATAGRAM = bytes(range(256)) * 4
@@ -43,6 +43,14 @@ def test_a_burst_ends_with_time_also_for_who_sends_rarely() -> None:
     burst = Burst(enter=0.01, length=500)
     lost = [not each for each in carry_many(replace(PLAIN, burst=burst), apart=10_000)]
     assert sum(lost) / COUNT == pytest.approx(0.01, rel=0.25)
+
+
+@pytest.mark.parametrize("apart", [100, 1_000_000])
+def test_rows_take_their_share_and_are_all_of_one_length(apart: int) -> None:
+    lost = [not each for each in carry_many(replace(PLAIN, rows=Rows(0.3, 3)), apart=apart)]
+    runs = [len(list(run)) for was_lost, run in groupby(lost) if was_lost]
+    assert sum(lost) / COUNT == pytest.approx(0.3, rel=0.1)
+    assert all(length % 3 == 0 for length in runs[:-1])
 
 
 def test_jitter_varies_the_delay_and_keeps_the_order() -> None:

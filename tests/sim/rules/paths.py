@@ -48,6 +48,11 @@ class GoesOnlyWhereProved(Rule):
                 self._homes |= {at for at, asked in self._asked.items() if frame.data in asked}
                 side.may_be_mute &= frame.data != self._last_question
 
+    def heard_again(self, packet: Packet, source: Address) -> None:
+        self._owed[source] += (
+            AMPLIFICATION * packet.size
+        )  # it may be the true one, and is asked too
+
     def said(self, packet: Packet) -> None:
         to, side = packet.to, self.side
         if not self._homes and to in side.called_from:
@@ -74,9 +79,12 @@ class AnswersChallenges(Rule):
 
     def heard(self, packet: Packet) -> None:
         assert packet.heard_from is not None
+        self.heard_again(packet, packet.heard_from)
+
+    def heard_again(self, packet: Packet, source: Address) -> None:
         for frame in packet.frames:
             if isinstance(frame, PathChallenge):
-                self._open.add((frame.data, packet.heard_from))
+                self._open.add((frame.data, source))
 
     def said(self, packet: Packet) -> None:
         for frame in packet.frames:
