@@ -55,6 +55,7 @@ static void put_ack(rp_conn *c, rp_writer *w, uint64_t now) {
     if (!size) return;
     w->p += size;
     c->core->counters.acks_out++;
+    c->keys.told |= c->ack.largest >= c->keys.first_received;
     remember(c, w, &(rp_sent_frame){.type = RP_FRAME_ACK, .offset = c->ack.largest});
 }
 
@@ -417,9 +418,11 @@ static size_t send_path_frame(rp_conn *c, uint8_t *out, uint8_t type, const uint
 }
 
 static size_t send_path(rp_conn *c, uint8_t *out, uint64_t now, rp_address *to) {
+    enum { RESPONSES = 64 }; /* they pass the window: a peer that acknowledges nothing gets no more */
     size_t challenge = RP_HEADER_SIZE + 1 + RP_PATH_DATA_SIZE + rp_aead_tag_size(c->keys.suite);
     if (c->response_due) {
         c->response_due = false;
+        if (c->responses++ >= RESPONSES) return 0;
         *to = c->response_to;
         size_t size = send_path_frame(c, out, RP_FRAME_PATH_RESPONSE, c->response, now);
         if (c->path.active && rp_address_equal(to, &c->path.address)) c->path.sent += size;
