@@ -152,10 +152,8 @@ def test_an_answer_that_nobody_reads_ends_its_session_and_one_read_slowly_does_n
 
         answering = server()
         answering.on_task(Give, give)
-        small = Settings(
-            stream_window=1 << 16, session_window=1 << 17, patience=0.5, keep_alive=0.1
-        )
-        async with talking(answering, settings=small) as ends:
+        little = Settings(stream_window=1 << 16, session_window=1 << 17, keep_alive=0.1)
+        async with talking(answering, settings=Settings(patience=0.5), callers=little) as ends:
             assert await reads(ends.session, pause=0.02) == SIZE
             async with Caller(ends.session, TALK).stream(Give(SIZE)):
                 await until(lambda: ends.session.closed)
