@@ -67,7 +67,7 @@ typedef struct rp_conn {
     rp_address response_to;
     uint8_t response[RP_PATH_DATA_SIZE];
     bool response_due;
-    uint32_t responses; /* sent since anything was acknowledged last */
+    uint32_t responses;                      /* sent since anything was acknowledged last */
     uint64_t given_up_until, ratchets_until; /* at the most that is borne, they last until then */
     uint64_t migrations;
     rp_fifo datagrams_out, datagrams_in;

@@ -13,10 +13,11 @@ import argparse
 import asyncio
 import random
 import secrets
+import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Final, NamedTuple
 
 import uvloop
@@ -116,23 +117,34 @@ async def trickle(address: NodeAddress, process: int, sessions: int) -> None:
         print("trickling", flush=True)
 
 
-async def slow(server: Node, sessions: int, processes: int = 2) -> None:
-    """What an honest client notices of them: at first, and when the first of them have been cut off."""
-    address, process = NodeAddress.parse(server.address), server.process.pid
-    alone = await waited(address)
-    print(f"alone: {alone}", flush=True)
+@contextmanager
+def trickling(address: NodeAddress, sessions: int, processes: int) -> Iterator[None]:
+    """So many are at it meanwhile, in processes of their own."""
+    each = str(sessions // processes)
     share = [
-        await asyncio.create_subprocess_exec(
-            *myself("--trickle", str(address), "--process", str(number)),
-            *("--sessions", str(sessions // processes)),
-            stdout=asyncio.subprocess.PIPE,
+        subprocess.Popen(
+            myself("--trickle", str(address), "--process", str(number), "--sessions", each),
+            stdout=subprocess.PIPE,
         )
         for number in range(processes)
     ]
     try:
-        for each in share:
-            assert each.stdout is not None
-            await each.stdout.readline()
+        for process in share:
+            assert process.stdout is not None
+            process.stdout.readline()
+        yield
+    finally:
+        for process in share:
+            process.kill()
+            process.wait()
+
+
+async def slow(server: Node, sessions: int) -> None:
+    """What an honest client notices of them: at first, and when the first of them have been cut off."""
+    address, process = NodeAddress.parse(server.address), server.process.pid
+    alone = await waited(address)
+    print(f"alone: {alone}", flush=True)
+    with trickling(address, sessions, processes=2):
         for after in (0, 70):
             await asyncio.sleep(after)
             beside = await waited(address)
@@ -142,10 +154,6 @@ async def slow(server: Node, sessions: int, processes: int = 2) -> None:
                 f"{resident(process) / 2**20:.0f} MiB resident in all",
                 flush=True,
             )
-    finally:
-        for each in share:
-            with suppress(ProcessLookupError):  # it may have ended by itself
-                each.kill()
 
 
 # ---- many clients
