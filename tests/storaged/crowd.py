@@ -78,12 +78,15 @@ def myself(*arguments: str) -> tuple[str, ...]:
 
 
 async def waited(address: NodeAddress) -> Waited:
-    """What an honest client sees now."""
-    asking = await asyncio.create_subprocess_exec(
-        *myself("--ask", str(address)), stdout=asyncio.subprocess.PIPE
-    )
-    said, _ = await asking.communicate()
-    return Waited(*map(float, said.split()))
+    """What an honest client sees now: of five, the one in the middle."""
+    seen = []
+    for _ in range(5):
+        asking = await asyncio.create_subprocess_exec(
+            *myself("--ask", str(address)), stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await asking.communicate()
+        seen.append(Waited(*map(float, said.split())))
+    return sorted(seen, key=lambda each: each.p99)[2]
 
 
 # ---- slow clients
