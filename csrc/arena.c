@@ -55,7 +55,9 @@ static bool fuller_than(const rp_arena *arena, uint32_t eighths) {
 
 bool rp_arena_may_write(const rp_arena *arena) { return !fuller_than(arena, 4); }
 
-bool rp_arena_may_hold_early(const rp_arena *arena) { return !fuller_than(arena, 7); }
+bool rp_arena_may_hold_early(const rp_arena *arena) { return !fuller_than(arena, 3); }
+
+bool rp_arena_may_hold_loose(const rp_arena *arena) { return !fuller_than(arena, 2); }
 
 void rp_arena_free(rp_arena *arena) {
     free(arena->memory);

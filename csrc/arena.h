@@ -30,10 +30,12 @@ typedef struct {
     size_t stream_size, frame_size;
 } rp_arena_plan;
 
-/* Writers leave half of the pages to readers, and what comes early leaves an eighth to what comes in order:
- * so bytes that somebody waits for always find room, and a full arena empties itself. */
+/* Writers leave half of the pages to what comes in order: so bytes that somebody waits for always find room,
+ * and a full arena empties itself. What comes early leaves an eighth to writers, and datagrams, which need
+ * not be kept, another one: so neither stops them, however many peers leave it lying here. */
 bool rp_arena_may_write(const rp_arena *arena);
 bool rp_arena_may_hold_early(const rp_arena *arena);
+bool rp_arena_may_hold_loose(const rp_arena *arena);
 
 bool rp_arena_take(rp_arena *arena, const rp_arena_plan *plan);
 void rp_arena_free(rp_arena *arena);

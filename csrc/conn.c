@@ -30,6 +30,7 @@ void rp_conn_init(rp_conn *c, rp_core *core, int64_t handle, const rp_address *p
     c->streams_granted = core->config.max_streams;
     c->ecn = core->config.ecn;
     c->ratcheted_at = now;
+    c->slow.checked = c->acked_at = now;
 }
 
 void rp_conn_use_keys(rp_conn *c, uint8_t suite, const rp_limits *theirs, const uint8_t *reset_token,
@@ -382,12 +383,47 @@ static uint64_t loss_deadline(const rp_conn *c) {
     return asked + rp_loss_backed_off(&c->loss, RP_MAX_ACK_DELAY);
 }
 
-static void arm_established(rp_conn *c) {
+/* ---- a peer that moves nothing of what it holds up ---- */
+
+static uint64_t held_up(const rp_conn *c) {
+    uint64_t held = 0;
+    for (const rp_stream *s = c->all.first; s; s = s->sibling_next) {
+        if (!s->reset_due && !s->reset_sent) held += s->out_end - s->out_acked;
+        if (s->received.count) held += s->in_highest - s->in_whole;
+    }
+    return held;
+}
+
+static rp_standing standing(const rp_conn *c) {
+    return (rp_standing){.held = held_up(c),
+                         .moved = c->moved,
+                         .flying = c->in_flight_packets > 0,
+                         .acked_at = c->acked_at,
+                         .heard_at = c->last_received};
+}
+
+static uint64_t slow_deadline(rp_conn *c, uint64_t now) {
+    if (!c->core->config.patience) return RP_NEVER;
+    if (!c->stream_count && !c->in_flight_packets)
+        rp_slow_rest(&c->slow, &(rp_standing){.moved = c->moved}, now);
+    return c->stream_count || c->in_flight_packets ? c->slow.checked + c->core->config.patience : RP_NEVER;
+}
+
+static void check_slowness(rp_conn *c, uint64_t now) {
+    rp_standing as_it_is = standing(c);
+    if (!rp_slow_check(&c->slow, &as_it_is, c->core->config.patience, now)) return;
+    static const char why[] = "next to nothing moved of what waits here";
+    c->core->counters.slow_closes++;
+    rp_conn_close(c, RP_CLOSED_SLOW, RP_CODE_SLOW, (const uint8_t *)why, sizeof why - 1, now);
+}
+
+static void arm_established(rp_conn *c, uint64_t now) {
     uint64_t *at = c->timers.at, idle = idle_limit(c), keep_alive = c->core->config.keep_alive;
     at[RP_TIMER_HANDSHAKE] = RP_NEVER;
     bool mute = !rp_conn_may_send(c, c->mtu); /* until more comes in: no deadline would change that */
     at[RP_TIMER_LOSS] = mute ? RP_NEVER : loss_deadline(c);
     at[RP_TIMER_ACK] = mute || c->ack.due ? RP_NEVER : c->ack.deadline; /* once due, pacing tries again */
+    at[RP_TIMER_SLOW] = slow_deadline(c, now);
     uint64_t ask_at = c->asking ? rp_paths_again_at(c->paths) : 0;
     at[RP_TIMER_PATH] = ask_at ? ask_at : RP_NEVER;
     at[RP_TIMER_PACE] = c->pace_at && !mute ? c->pace_at : RP_NEVER;
@@ -398,11 +434,10 @@ static void arm_established(rp_conn *c) {
 }
 
 void rp_conn_arm(rp_conn *c, uint64_t now) {
-    (void)now;
     if (c->state <= RP_ANSWERED)
         c->timers.at[RP_TIMER_HANDSHAKE] = c->handshake_started + c->core->config.handshake_timeout;
     if (c->state <= RP_CONFIRMING) c->timers.at[RP_TIMER_LOSS] = c->last_eliciting + c->handshake_wait;
-    if (c->state == RP_ESTABLISHED) arm_established(c);
+    if (c->state == RP_ESTABLISHED) arm_established(c, now);
     rp_heap_update(&c->core->heap, &c->timers);
 }
 
@@ -426,6 +461,8 @@ static void established_timeout(rp_conn *c, uint64_t now) {
         rp_conn_end(c, RP_CLOSED_IDLE, 0, now);
         return;
     }
+    if (at[RP_TIMER_SLOW] <= now) check_slowness(c, now);
+    if (c->state != RP_ESTABLISHED) return;
     if (at[RP_TIMER_LOSS] <= now) {
         if (c->loss_at)
             rp_conn_detect_lost(c, now);

@@ -14,6 +14,7 @@
 #include "pmtu.h"
 #include "replay.h"
 #include "sent.h"
+#include "slow.h"
 #include "stream.h"
 #include "timer.h"
 #include "trace.h"
@@ -69,6 +70,8 @@ typedef struct rp_conn {
         uint8_t data[RP_PATH_DATA_SIZE];
         bool due;
     } responses[2];
+    uint32_t responses_sent;                 /* since anything was acknowledged last */
+    uint64_t given_up_until, ratchets_until; /* at the most that is borne, they last until then */
     uint64_t migrations;
     rp_fifo datagrams_out, datagrams_in;
     rp_trace trace;
@@ -101,6 +104,8 @@ typedef struct rp_conn {
     uint64_t in_total, in_consumed, in_limit, in_window, granted_at;
     uint64_t streams_granted, streams_allowed; /* counts: the peer may open, we may open */
     uint64_t peer_streams_closed;
+    rp_slow slow;
+    uint64_t moved, acked_at;
     bool max_data_due, max_streams_due;
     uint16_t events; /* bits 1 << RP_EVENT_* of the session itself */
 

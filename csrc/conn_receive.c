@@ -43,11 +43,25 @@ static int charge(rp_conn *c, uint64_t highest, uint64_t end) {
     return 0;
 }
 
+/* So many at once, and one more each `interval`: whether that is borne. */
+static bool bear(uint64_t *until, uint64_t interval, uint64_t at_once, uint64_t now) {
+    if (*until < now) *until = now;
+    *until += interval;
+    return *until <= now + at_once * interval;
+}
+
+/* Giving a stream up costs its peer more than who does it: opened and given up in one go, as fast as packets
+ * come, streams would be an attack, although there are never more than were granted. */
+static int give_up(rp_conn *c, uint64_t now) {
+    enum { INTERVAL = 5000, AT_ONCE = 2000 };
+    return bear(&c->given_up_until, INTERVAL, AT_ONCE, now) ? 0 : RP_CODE_EXCESS;
+}
+
 static int on_stream(rp_conn *c, const rp_frame *f, uint64_t now) {
     int code;
     rp_stream *s = peer_stream(c, f->stream, &code);
     if (!s) return code;
-    uint64_t end = f->offset + f->size, highest = s->in_highest;
+    uint64_t end = f->offset + f->size, highest = s->in_highest, whole = s->in_whole;
     if (end > s->in_limit) return RP_CODE_FLOW;
     code = charge(c, highest, end);
     if (code) return code;
@@ -55,6 +69,7 @@ static int on_stream(rp_conn *c, const rp_frame *f, uint64_t now) {
     code = rp_stream_receive(s, &c->core->arena, f->offset, f->data, f->size, f->type == RP_FRAME_STREAM_FIN);
     if (code) return code;
     c->in_total += s->in_highest - highest;
+    c->moved += s->in_whole - whole;
     if (s->stopped) rp_conn_consumed(c, s, rp_stream_discard(s, &c->core->arena), now);
     if (rp_stream_readable(s) && !(was_readable && s->has_event))
         rp_conn_stream_event(c, s, RP_EVENT_READABLE);
@@ -75,19 +90,20 @@ static int on_reset_stream(rp_conn *c, const rp_frame *f, uint64_t now) {
     if (code) return code;
     c->in_total += s->in_highest - highest;
     if (s->in_reset) rp_conn_consumed(c, s, rp_stream_discard(s, &c->core->arena), now);
-    if (s->in_reset && !before && !s->stopped) rp_conn_stream_event(c, s, RP_EVENT_RESET);
+    bool news = s->in_reset && !before && !s->stopped; /* otherwise it only answers our STOP */
+    if (news) rp_conn_stream_event(c, s, RP_EVENT_RESET);
     rp_conn_drop_stream(c, s);
-    return 0;
+    return news ? give_up(c, now) : 0;
 }
 
-static int on_stop(rp_conn *c, const rp_frame *f) {
+static int on_stop(rp_conn *c, const rp_frame *f, uint64_t now) {
     int code;
     rp_stream *s = peer_stream(c, f->stream, &code);
     if (!s) return code;
     if (rp_stream_sending_over(s) || s->reset_due || s->reset_sent) return 0;
     rp_conn_abandon_stream(c, s, f->value);
     rp_conn_stream_event(c, s, RP_EVENT_STOPPED);
-    return 0;
+    return give_up(c, now);
 }
 
 static int on_max_data(rp_conn *c, const rp_frame *f) {
@@ -147,7 +163,8 @@ static int on_observed_address(rp_conn *c, const rp_frame *f) {
 }
 
 static int on_datagram(rp_conn *c, const rp_frame *f) {
-    if (rp_fifo_put(&c->datagrams_in, &c->core->arena, f->data, f->size))
+    if (rp_arena_may_hold_loose(&c->core->arena) &&
+        rp_fifo_put(&c->datagrams_in, &c->core->arena, f->data, f->size))
         rp_conn_event(c, RP_EVENT_DATAGRAM);
     else
         c->core->counters.datagram_frames_dropped++;
@@ -168,11 +185,13 @@ static bool mix_shared(rp_conn *c, const uint8_t *theirs) {
 }
 
 /* An old question may come late: each ratchet is numbered, and mixed once. */
-static int answer_ratchet(rp_conn *c, uint32_t count, const uint8_t *theirs) {
+static int answer_ratchet(rp_conn *c, uint32_t count, const uint8_t *theirs, uint64_t now) {
+    enum { INTERVAL = 40000, AT_ONCE = 64 };
     if (count < c->ratchet_count) return 0;
     if (count > c->ratchet_count + 1) return RP_CODE_KEYS;
     c->ratchet_due = true;
     if (count == c->ratchet_count) return 0;
+    if (!bear(&c->ratchets_until, INTERVAL, AT_ONCE, now)) return RP_CODE_KEYS;
     c->ratchet_count = count;
     rp_core_random(c->core, c->ratchet_private, 32);
     c->core->sodium.scalarmult_base(c->ratchet_public, c->ratchet_private);
@@ -184,7 +203,7 @@ static int on_ratchet(rp_conn *c, const rp_frame *f, uint64_t now) {
     uint32_t count = rp_load32(f->data + 1);
     const uint8_t *theirs = f->data + 5;
     if (answer != c->initiator || f->data[0] > 1 || !count) return RP_CODE_KEYS;
-    if (!c->initiator) return answer_ratchet(c, count, theirs);
+    if (!c->initiator) return answer_ratchet(c, count, theirs, now);
     if (!c->ratchet_asked || count != c->ratchet_count) return 0;
     c->ratchet_asked = c->ratchet_due = false;
     c->ratcheted_at = now;
@@ -206,7 +225,7 @@ static int on_frame(rp_conn *c, const rp_frame *f, const rp_address *from, uint6
     case RP_FRAME_RESET_STREAM:
         return on_reset_stream(c, f, now);
     case RP_FRAME_STOP:
-        return on_stop(c, f);
+        return on_stop(c, f, now);
     case RP_FRAME_MAX_DATA:
         return on_max_data(c, f);
     case RP_FRAME_MAX_STREAM_DATA:
@@ -230,18 +249,21 @@ static int on_frame(rp_conn *c, const rp_frame *f, const rp_address *from, uint6
     }
 }
 
+static bool is_ack(uint8_t type) { return type == RP_FRAME_ACK || type == RP_FRAME_ACK_ECN; }
+
 static bool is_eliciting(uint8_t type) {
-    return type != RP_FRAME_ACK && type != RP_FRAME_ACK_ECN && type != RP_FRAME_PADDING &&
-           type != RP_FRAME_CLOSE;
+    return !is_ack(type) && type != RP_FRAME_PADDING && type != RP_FRAME_CLOSE;
 }
 
 static int read_frames(rp_conn *c, const uint8_t *text, size_t size, const rp_address *from, bool *eliciting,
                        uint64_t now) {
+    bool acked = false;
     *eliciting = false;
     for (size_t at = 0; at < size && c->state == RP_ESTABLISHED;) {
         rp_frame frame;
         int64_t used = rp_frame_read(text + at, size - at, &frame);
-        if (used < 0) return RP_CODE_FRAME;
+        if (used < 0 || (acked && is_ack(frame.type))) return RP_CODE_FRAME;
+        acked |= is_ack(frame.type);
         int code = on_frame(c, &frame, from, now);
         if (code) return code;
         *eliciting |= is_eliciting(frame.type);
@@ -253,7 +275,7 @@ static int read_frames(rp_conn *c, const uint8_t *text, size_t size, const rp_ad
 static const char *describe(int code) {
     switch (code) {
     case RP_CODE_FRAME:
-        return "a frame does not parse";
+        return "a frame does not parse, or stands where it must not";
     case RP_CODE_FLOW:
         return "more bytes than were granted";
     case RP_CODE_STREAM_LIMIT:
@@ -264,6 +286,8 @@ static const char *describe(int code) {
         return "a stream changed its final size";
     case RP_CODE_KEYS:
         return "a key change out of turn";
+    case RP_CODE_EXCESS:
+        return "streams given up too often";
     case RP_CODE_ACK:
         return "an acknowledgement of a packet that was never sent";
     default:
@@ -287,6 +311,10 @@ static bool open_packet(rp_conn *c, const rp_header *h, uint64_t number, uint8_t
                       size - RP_HEADER_SIZE, datagram + RP_HEADER_SIZE))
         return false;
     if (choice != RP_KEY_NEXT) return true;
+    if (!rp_keys_may_follow(&c->keys, c->initiator)) {
+        rp_conn_abort(c, RP_CODE_KEYS, describe(RP_CODE_KEYS), now);
+        return true;
+    }
     uint64_t keep = now + 3 * rp_loss_pto(&c->loss, RP_MAX_ACK_DELAY);
     rp_keys_follow(&c->keys, &c->core->sodium, number, c->sent.next, keep, now);
     c->core->counters.key_updates++;

@@ -12,10 +12,12 @@ static void frame_acked(rp_conn *c, const rp_sent_frame *frame) {
     case RP_FRAME_RESET_STREAM:
         stream = rp_core_find_stream(c->core, c, frame->stream);
         if (!stream) return;
+        c->moved -= stream->out_acked;
         if (frame->type == RP_FRAME_STREAM)
             rp_stream_frame_acked(stream, &c->core->arena, frame);
         else
             stream->reset_acked = true;
+        c->moved += stream->out_acked;
         if (stream->write_blocked && rp_stream_unsent(stream) <= rp_conn_send_room(c) / 2) {
             stream->write_blocked = false;
             rp_conn_stream_event(c, stream, RP_EVENT_WRITABLE);
@@ -173,6 +175,8 @@ int rp_conn_acked(rp_conn *c, const rp_frame *ack, uint64_t now) {
         if (result.newest == ack->ack_largest && result.newest_eliciting)
             rp_loss_sample(&c->loss, now - result.newest_sent, ack->ack_delay, RP_MAX_ACK_DELAY, now);
         c->loss.pto_count = 0;
+        c->acked_at = now;
+        c->responses_sent = 0;
         sample_rate(c, &result, now);
         result.cc.sent_time = result.newest_sent;
         result.cc.rtt = c->loss.latest;

@@ -55,6 +55,7 @@ static void put_ack(rp_conn *c, rp_writer *w, uint64_t now) {
     if (!size) return;
     w->p += size;
     c->core->counters.acks_out++;
+    c->keys.told |= c->ack.largest >= c->keys.first_received;
     remember(c, w, &(rp_sent_frame){.type = RP_FRAME_ACK, .offset = c->ack.largest});
 }
 
@@ -426,7 +427,9 @@ static rp_path *path_to_ask(rp_conn *c, size_t size) {
 }
 
 static size_t send_response(rp_conn *c, uint8_t *out, int place, uint64_t now, rp_address *to) {
+    enum { RESPONSES = 64 }; /* they pass the window: a peer that acknowledges nothing gets no more */
     c->responses[place].due = false;
+    if (c->responses_sent++ >= RESPONSES) return 0;
     *to = c->responses[place].to;
     size_t size = send_path_frame(c, out, RP_FRAME_PATH_RESPONSE, c->responses[place].data, now);
     for (rp_path *path = c->paths; path < c->paths + RP_PATHS; path++)

@@ -221,6 +221,12 @@ int64_t rp_stream_read(rp_core *core, int64_t handle, uint64_t id, uint8_t *data
     return (int64_t)taken;
 }
 
+int64_t rp_stream_moved(rp_core *core, int64_t handle, uint64_t id) {
+    rp_conn *c;
+    const rp_stream *s = find_open(core, handle, id, &c);
+    return s ? (int64_t)(s->out_acked + s->in_whole) : RP_E_GONE;
+}
+
 int rp_stream_reset(rp_core *core, int64_t handle, uint64_t id, uint64_t code) {
     rp_conn *c;
     if (code > RP_VARINT_MAX) return RP_E_MISUSE;

@@ -71,6 +71,10 @@ const rp_packet_key *rp_keys_chosen(const rp_keys *k, rp_key_choice choice, uint
     return choice == RP_KEY_NEXT ? &k->next_receive : &k->previous_receive;
 }
 
+bool rp_keys_may_follow(const rp_keys *k, bool initiator) {
+    return initiator ? k->send_epoch > k->receive_epoch : k->told;
+}
+
 void rp_keys_follow(rp_keys *k, const rp_sodium *sodium, uint64_t number, uint64_t next_number,
                     uint64_t keep_until, uint64_t now) {
     k->previous_receive = k->receive;
@@ -78,6 +82,7 @@ void rp_keys_follow(rp_keys *k, const rp_sodium *sodium, uint64_t number, uint64
     k->receive = k->next_receive;
     k->receive_epoch++;
     k->first_received = number;
+    k->told = false;
     advance(sodium, k->receive_secret);
     derive(sodium, k->suite, k->receive_secret, &k->next_receive);
     if (k->send_epoch < k->receive_epoch) rp_keys_update(k, sodium, next_number, now);

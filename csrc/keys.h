@@ -11,6 +11,7 @@
 typedef struct {
     uint8_t suite;
     bool acknowledged; /* a packet of the current sending epoch was */
+    bool told;         /* and one of the current receiving epoch, by us */
     uint32_t send_epoch, receive_epoch;
     rp_packet_key send, receive, next_receive, previous_receive;
     uint8_t send_secret[32], receive_secret[32]; /* of the next epochs */
@@ -29,6 +30,9 @@ void rp_keys_mix(rp_keys *keys, const rp_sodium *sodium, const uint8_t *shared);
 typedef enum { RP_KEY_CURRENT, RP_KEY_NEXT, RP_KEY_PREVIOUS, RP_KEY_NONE } rp_key_choice;
 rp_key_choice rp_keys_choose(const rp_keys *keys, bool phase, uint64_t number, uint64_t now);
 const rp_packet_key *rp_keys_chosen(const rp_keys *keys, rp_key_choice choice, uint32_t *epoch);
+/* The initiator begins an epoch when the responder has acknowledged something of the one before, the
+ * responder only follows: whether the peer may have moved on. */
+bool rp_keys_may_follow(const rp_keys *keys, bool initiator);
 /* A packet under the next receiving key verified: the peer has moved on, and so do we. */
 void rp_keys_follow(rp_keys *keys, const rp_sodium *sodium, uint64_t number, uint64_t next_number,
                     uint64_t keep_until, uint64_t now);

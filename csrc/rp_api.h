@@ -18,6 +18,7 @@
 #define RP_MAX_REASON 256     /* bytes of text in a CLOSE */
 #define RP_PRIORITIES 8       /* 0 is the most urgent */
 #define RP_NEVER 0xffffffffffffffff
+#define RP_SLOWEST 64 /* bytes a second that a peer must move of what it holds up */
 
 /* ---- errors: each maps to one Python exception, in repram/proto/connection.py --------------- */
 
@@ -109,6 +110,7 @@ typedef struct {
     uint64_t idle_timeout; /* microseconds; 0 = never */
     uint64_t keep_alive;   /* microseconds; 0 = off */
     uint64_t handshake_timeout;
+    uint64_t patience;      /* with a peer that moves nothing of what it holds, microseconds; 0 = for ever */
     uint64_t rekey_time;    /* new keys after this long, microseconds */
     uint64_t rekey_packets; /* or after so many packets */
     uint64_t ratchet_time;  /* a fresh Diffie-Hellman enters the keys this often */
@@ -179,6 +181,7 @@ void rp_core_too_large(rp_core *core, const rp_address *peer, uint16_t size, uin
 #define RP_CLOSED_VERSION 6     /* it did, and the peer speaks another version */
 #define RP_CLOSED_PROTOCOL 7    /* the peer broke the protocol: code is RP_CODE_* */
 #define RP_CLOSED_RESET 8       /* the peer no longer knows the session (it restarted) */
+#define RP_CLOSED_SLOW 9        /* the peer held what is ours and moved next to nothing of it */
 
 #define RP_REFUSED_WRONG_KEY 1
 #define RP_REFUSED_WRONG_SECRET 2
@@ -223,6 +226,8 @@ int rp_core_take_whole(rp_core *core, rp_whole *out, int max, uint8_t *buffer, s
 #define RP_CODE_KEYS 7 /* key update out of turn, or keys worn out */
 #define RP_CODE_INTERNAL 8
 #define RP_CODE_DRAINED 9 /* the endpoint shuts down */
+#define RP_CODE_EXCESS 10 /* streams were given up too often */
+#define RP_CODE_SLOW 11   /* the peer moved next to nothing of what it held up */
 
 /* ---- streams ---------------------------------------------------------------------------------------- */
 
@@ -245,6 +250,8 @@ int64_t rp_stream_lend(rp_core *core, int64_t connection, uint64_t stream, const
 /* Returns bytes read; *fin is set when the end of the stream has been read. */
 int64_t rp_stream_read(rp_core *core, int64_t connection, uint64_t stream, uint8_t *data, size_t size,
                        int *fin);
+/* Bytes of the stream that have been acknowledged, or have come without a gap. */
+int64_t rp_stream_moved(rp_core *core, int64_t connection, uint64_t stream);
 int rp_stream_reset(rp_core *core, int64_t connection, uint64_t stream, uint64_t code);
 int rp_stream_stop(rp_core *core, int64_t connection, uint64_t stream, uint64_t code);
 int rp_connection_close(rp_core *core, int64_t connection, uint64_t code, const uint8_t *reason, size_t size,
@@ -299,8 +306,8 @@ typedef struct {
     uint64_t key_updates, ratchets, resets_out, resets_in, retries_out, retries_in;
     uint64_t path_challenges, migrations, datagram_frames_dropped, wraps, ecn_marks;
     uint64_t mtu_probes, mtu_found, black_holes;
-    uint64_t handshakes_limited;
-    uint64_t dropped_callers, packets;
+    uint64_t handshakes_limited, slow_closes, dropped_callers;
+    uint64_t packets;
     uint64_t sessions, streams, arena_used, arena_peak;
 } rp_counters;
 

@@ -12,6 +12,7 @@ typedef enum {
     RP_TIMER_IDLE,
     RP_TIMER_KEEP_ALIVE,
     RP_TIMER_PATH,
+    RP_TIMER_SLOW,  /* how much the peer has moved is looked at */
     RP_TIMER_DRAIN, /* after CLOSE */
     RP_TIMERS,
 } rp_timer;

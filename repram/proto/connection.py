@@ -60,6 +60,7 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 ETHERNET: Final = 1472  # bytes of UDP that an Ethernet frame carries
 CONTROLLERS: Final = ("cubic", "bbr")
+SLOWEST: Final[int] = lib.RP_SLOWEST  # bytes a second that whoever holds something up must move
 SHORT_MAX: Final[int] = lib.RP_SHORT_MAX  # bytes that `Connection.send` takes
 
 
@@ -89,6 +90,7 @@ class Cause(IntEnum):
     VERSION = 6
     PROTOCOL = 7
     RESET = 8
+    SLOW = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,9 @@ class Settings:
     idle_timeout: float = 30.0
     keep_alive: float = 0.0  # 0 = off
     handshake_timeout: float = 10.0
+    patience: float = (
+        60.0  # with a peer that moves next to nothing of what it holds up; 0 = for ever
+    )
     max_sessions: int = 1024
     max_streams: int = 1024  # that the peer may have open at once
     stream_window: int = 8 << 20  # at most: it starts at 4 MiB and grows with use
@@ -245,6 +250,7 @@ _TOLD: Final = {
     Cause.US: "closed on this side",
     Cause.IDLE: "nothing was heard from the other side",
     Cause.RESET: "the other side restarted and has forgotten it",
+    Cause.SLOW: "the other side was too slow: {}",
     Cause.PROTOCOL: "the other side broke the protocol: {}",
 }
 
@@ -400,6 +406,10 @@ class Connection:
     def read(self, stream: int, limit: int = _READ) -> tuple[bytes, bool]:
         """What has come, at most `limit` bytes, and whether the stream has ended there."""
         return self._core.read(self.handle, stream, limit)
+
+    def moved(self, stream: int) -> int:
+        """Bytes of it that the peer has acknowledged, or that have come without a gap."""
+        return _call(lib.rp_stream_moved, self._core.pointer, self.handle, stream)
 
     def reset(self, stream: int, code: int) -> None:
         """Abandons our side of the stream."""
@@ -687,6 +697,7 @@ def _config(
     config.listen = listen
     config.suites = sum(settings.suites or default_suites())
     config.patterns = sum(1 << pattern for pattern in settings.patterns)
+    config.patience = round(settings.patience * 1e6)
     config.rekey_time = round(settings.rekey_seconds * 1e6)
     config.rekey_packets = settings.rekey_packets
     config.ratchet_time = round(settings.ratchet_seconds * 1e6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from repram.errors import LocalError, RepramError, SessionClosed, StreamReset
@@ -22,6 +23,7 @@ class Stream:
         "_fin",
         "_head",
         "_in_over",
+        "_moved",
         "_out_over",
         "_pending",
         "_read_error",
@@ -30,14 +32,12 @@ class Stream:
         "_writer",
         "id",
         "on_lost",
-        "progress",
         "session",
     )
 
     def __init__(self, session: Session, stream: int, *, written: bool = False) -> None:
         self.id = stream
         self.session = session
-        self.progress = 0  # grows whenever something of it has moved
         self.on_lost: Callable[[], object] | None = (
             None  # called once: the peer gave up, or is gone
         )
@@ -49,6 +49,7 @@ class Stream:
         self._fin = written  # the end is to be sent behind what is pending
         self._out_over = written  # the core wants nothing more from us
         self._in_over = False  # nor has it more for us
+        self._moved = 0
         self._read_error: Exception | None = None
         self._write_error: Exception | None = None
 
@@ -159,6 +160,13 @@ class Stream:
         return self._in_over and self._out_over
 
     @property
+    def moved(self) -> int:
+        """Bytes that the other side has acknowledged, or that have come from it without a gap."""
+        with suppress(SessionClosed):
+            self._moved = self._connection.moved(self.id)
+        return self._moved
+
+    @property
     def given_up(self) -> bool:
         """Whether the peer, or this side, has broken it off."""
         return self._read_error is not None or self._write_error is not None
@@ -191,7 +199,6 @@ class Stream:
 
     def handle(self, event: Event) -> None:
         """Something has happened to this stream."""
-        self.progress += 1
         match event.kind:
             case EventKind.READABLE:
                 _wake(self._reader)
@@ -207,7 +214,6 @@ class Stream:
 
     def take_whole(self, data: bytes) -> None:
         """All that was still to come has come."""
-        self.progress += 1
         if not self._in_over:
             self._head += data
             self._in_over = True

@@ -27,6 +27,7 @@ _KINDS: Final = (
          100, "datagrams that are no packets were dropped"),
     Kind("unknown", ("dropped_session",), 1_000, "packets came for sessions that are not there"),
     Kind("memory", ("dropped_memory",), 10, "packets were dropped for want of memory"),
+    Kind("slow", ("slow_closes",), 1, "peers moved nothing of what they held up: they were cut off"),
     Kind("breaches", ("protocol_errors",), 1, "peers broke the protocol: their sessions are closed"),
 )  # fmt: skip
 

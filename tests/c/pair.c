@@ -22,6 +22,7 @@ void pair_settings(const rp_sodium *sodium, int side, rp_config *out) {
         .session_window = 512 * 1024,
         .idle_timeout = 30 * PAIR_SECOND,
         .handshake_timeout = 10 * PAIR_SECOND,
+        .patience = 60 * PAIR_SECOND,
         .rekey_time = (uint64_t)120 * PAIR_SECOND,
         .rekey_packets = 1 << 30,
         .ratchet_time = (uint64_t)3600 * PAIR_SECOND,

@@ -118,6 +118,17 @@ static void lending_and_returning_at_random_never_lends_twice(void) {
     rp_arena_free(&arena);
 }
 
+static void each_use_of_pages_leaves_some_to_the_next(void) {
+    with_plan(0, 16, 0, 0);
+    for (uint32_t used = 0; used <= 16; used++) {
+        CHECK_EQUAL(rp_arena_may_hold_loose(&arena), used < 4);
+        CHECK_EQUAL(rp_arena_may_hold_early(&arena), used < 6);
+        CHECK_EQUAL(rp_arena_may_write(&arena), used < 8);
+        CHECK_EQUAL(rp_pool_take(&arena.pages) != NULL, used < 16);
+    }
+    rp_arena_free(&arena);
+}
+
 static void a_freed_arena_lends_nothing(void) {
     with_plan(1, 1, 1, 1);
     rp_arena_free(&arena);
@@ -139,6 +150,7 @@ int main(void) {
     RUN(nothing_that_is_lent_overlaps);
     RUN(what_is_on_loan_is_counted_in_bytes);
     RUN(lending_and_returning_at_random_never_lends_twice);
+    RUN(each_use_of_pages_leaves_some_to_the_next);
     RUN(a_freed_arena_lends_nothing);
     RUN(more_than_there_is_cannot_be_taken);
     return 0;

@@ -116,6 +116,20 @@ static void a_shared_secret_enters_the_next_epoch_and_not_this_one(void) {
     agreed();
 }
 
+static void an_epoch_follows_only_in_its_turn(void) {
+    start();
+    CHECK(!rp_keys_may_follow(&theirs, false)); /* the initiator has not been told of anything yet */
+    theirs.told = true;
+    CHECK(rp_keys_may_follow(&theirs, false));
+    CHECK(!rp_keys_may_follow(&ours, true)); /* the responder begins none */
+    rp_keys_update(&ours, sodium, 100, 1200);
+    CHECK(rp_keys_may_follow(&ours, true));
+    follow(&theirs, 100);
+    CHECK(!rp_keys_may_follow(&theirs, false)); /* and of nothing in the new one */
+    follow(&ours, 500);
+    CHECK(!rp_keys_may_follow(&ours, true));
+}
+
 int main(void) {
     sodium = sodium_table();
     RUN(each_direction_has_its_own_key);
@@ -125,6 +139,7 @@ int main(void) {
     RUN(the_phase_and_the_number_choose_the_key);
     RUN(each_choice_names_its_epoch);
     RUN(choosing_changes_nothing);
+    RUN(an_epoch_follows_only_in_its_turn);
     RUN(a_shared_secret_enters_the_next_epoch_and_not_this_one);
     return 0;
 }

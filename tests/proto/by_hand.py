@@ -175,6 +175,7 @@ class ByHand:
         self.number = 0
         self.heard: set[int] = set()
         self.clock = 0
+        self.epoch = self.their_epoch = 0
 
     def init(
         self,
@@ -215,10 +216,19 @@ class ByHand:
         self.their_session = int.from_bytes(welcome[:4], "big")
         self.suite = welcome[4]
         self.clock = int.from_bytes(welcome[6:14], "big")
-        send, receive, self.handshake_hash = self.noise.finish()
-        self._send, self._receive = _packet_key(send), _packet_key(receive)
+        self._ours, self._theirs, self.handshake_hash = self.noise.finish()
+        self._send, self._receive = _packet_key(self._ours), _packet_key(self._theirs)
 
     # ---- packets ----
+
+    def begin_epoch(self) -> None:
+        """What is sealed from now on is of the next epoch, in its turn or not."""
+        self.epoch, self._ours = self.epoch + 1, _next_secret(self._ours)
+        self._send = _packet_key(self._ours)
+
+    def _follow(self) -> None:
+        self.their_epoch, self._theirs = self.their_epoch + 1, _next_secret(self._theirs)
+        self._receive = _packet_key(self._theirs)
 
     def seal(
         self, text: bytes, *, number: int | None = None, newest: int = 0, version: int = 1
@@ -226,22 +236,28 @@ class ByHand:
         """A DATA packet that holds these frames."""
         if number is None:
             number, self.number = self.number, self.number + 1
-        size = len(text) + 16
-        head = header(DATA, size, session=self.their_session, seq=number & 0xFFFFFFFF, ack=newest)
+        size, phase, seq = len(text) + 16, self.epoch & 1, number & 0xFFFFFFFF
+        head = header(DATA, size, flags=phase, session=self.their_session, seq=seq, ack=newest)
         key, iv = self._send
-        about = head[:16] + bytes([version, 0, 0, 0, 0])
+        about = head[:16] + bytes([version]) + self.epoch.to_bytes(4, "big")
         nonce = iv + number.to_bytes(8, "big")
         return with_crc(head + crypto_aead_xchacha20poly1305_ietf_encrypt(text, about, nonce, key))
 
     def open(self, datagram: bytes) -> list[Frame]:
         """The frames of a DATA packet of the node's."""
+        if datagram[1] != self.their_epoch & 1:
+            self._follow()
         key, iv = self._receive
-        about = datagram[:16] + bytes([1, 0, 0, 0, 0])
+        about = datagram[:16] + b"\1" + self.their_epoch.to_bytes(4, "big")
         number = int.from_bytes(datagram[8:12], "big")
         nonce = iv + number.to_bytes(8, "big")
         opened = crypto_aead_xchacha20poly1305_ietf_decrypt(datagram[HEADER:], about, nonce, key)
         self.heard.add(number)
         return list(frames(opened))
+
+
+def _next_secret(secret: bytes) -> bytes:
+    return blake2b(b"repram v1 next epoch", key=secret, digest_size=32).digest()
 
 
 def _packet_key(secret: bytes) -> tuple[bytes, bytes]:

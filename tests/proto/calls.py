@@ -86,12 +86,13 @@ async def talking(
     answering: TestServer,
     *,
     settings: Settings = DEFAULTS,
+    callers: Settings = DEFAULTS,
     patience: float = PATIENCE,
 ) -> AsyncIterator[Ends]:
     """A session whose far end the server answers."""
     local = ("127.0.0.1", 0)
     opened = await Endpoint.open(local, identity=bytes(32), listen=True, settings=settings)
-    async with opened as there, await Endpoint.open(ANY) as here:
+    async with opened as there, await Endpoint.open(ANY, settings=callers) as here:
         session = await here.connect(("127.0.0.1", there.address[1]), there.key)
         other = await there.accept()
         serving = asyncio.create_task(answering.attend(other))

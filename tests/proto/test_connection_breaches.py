@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repram.errors import SessionClosed
-from repram.proto.connection import Cause, Core, Event, EventKind, Settings, closing_error
+from repram.proto.connection import Cause, Core, EventKind, closing_error
 from tests.proto.by_hand import (
     PADDING,
     PING,
@@ -23,36 +23,12 @@ from tests.proto.by_hand import (
     stream,
     varint,
 )
+from tests.proto.called import NOW, ending, node, talk
 
-NOW = 1_000_000
 MIB = 1 << 20
 MAX = (1 << 62) - 1
 FRAME, FLOW, STREAM_LIMIT, STREAM_STATE, FINAL_SIZE, ACK, KEYS = range(1, 8)
 CLOSE = 0x0E
-
-
-def node(**settings: object) -> Core:
-    return Core(
-        now=NOW,
-        seed=b"n" * 32,
-        identity=b"i" * 32,
-        listen=True,
-        settings=Settings(**settings),  # type: ignore[arg-type]
-    )
-
-
-def talk(core: Core | None = None, session: int = SESSION) -> Talk:
-    """A caller by hand that the node has accepted."""
-    begun = Talk(core or node(), NOW, session=session)
-    begun.begin()
-    return begun
-
-
-def ending(begun: Talk) -> Event:
-    """How the node says that its session ended."""
-    (closed,) = (event for event in begun.node.events() if event.kind is EventKind.CLOSED)
-    assert closed.connection is begun.connection
-    return closed
 
 
 def ratchet(answers: int, number: int, key: bytes = b"k" * 32) -> bytes:
@@ -82,6 +58,7 @@ BREACHES: dict[str, tuple[int, tuple[bytes, ...]]] = {
     "an ACK whose first range goes below zero": (FRAME, (ack(0, 1),)),
     "an ACK whose gap goes below zero": (FRAME, (ack(5, 0, 4, 0),)),
     "an ACK whose second range goes below zero": (FRAME, (ack(5, 0, 1, 3),)),
+    "two ACKs in one packet": (FRAME, (ack(0) + ack(0),)),
     "an ACK of what was never sent": (ACK, (ack(1_000_000),)),
     "an ACK of all numbers there are": (ACK, (ack(MAX, MAX),)),
     "more bytes than a stream was granted": (FLOW, (stream(0, MIB, b"x"),)),

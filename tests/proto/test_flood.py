@@ -8,8 +8,8 @@ from tests.namespaces import needs_namespaces, network
 from tests.processes import resident
 from tests.proto import flood
 from tests.proto.by_hand import INIT_SIZE, Talk
+from tests.proto.called import node
 from tests.proto.duo import CLIENT, SERVER, Duo
-from tests.proto.test_connection_breaches import node
 
 NOW = 1_000_000
 SECOND = 1_000_000

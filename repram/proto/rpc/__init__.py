@@ -1,6 +1,6 @@
 """Calls over a session: one stream a call, typed messages, a body in either direction."""
 
-from repram.proto.rpc.body import PATIENCE, Body, Bytes, Incoming
+from repram.proto.rpc.body import Body, Bytes, Incoming
 from repram.proto.rpc.caller import TIMEOUT, Answered, Answering, Caller
 from repram.proto.rpc.codec import MAX_MESSAGE, VERSION, Codec, framed
 from repram.proto.rpc.failures import (
@@ -11,6 +11,7 @@ from repram.proto.rpc.failures import (
     Stalled,
     UnknownRequest,
 )
+from repram.proto.rpc.patience import PATIENCE
 from repram.proto.rpc.server import AT_ONCE, Answer, Server
 
 __all__ = [

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 from repram.errors import StreamReset
 from repram.proto.endpoint import Session
-from repram.proto.rpc.failures import Malformed, Stalled, broken_off
+from repram.proto.rpc.failures import Malformed, broken_off
+from repram.proto.rpc.patience import Patience, patiently
 from repram.proto.stream import Stream
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
 Body: TypeAlias = Bytes | AsyncIterable[Bytes]
-T = TypeVar("T")
 
-PATIENCE: Final = 60.0  # seconds without any progress after which a transfer is given up
 PIECE: Final = 1 << 16
-_STARVED: Final = 0.5  # seconds; see Incoming
 
 
 class Incoming:
@@ -33,7 +30,7 @@ class Incoming:
     ) -> None:
         self.held = AsyncExitStack()  # what is entered there is left once the answer has gone
         self._stream = stream
-        self._patience = patience
+        self._patience = Patience(patience, stream.moved)
         self._starved = starved
 
     @property
@@ -110,43 +107,22 @@ class Incoming:
 
 async def send(stream: Stream, body: Body, patience: float) -> None:
     """Writes all of a body and the end behind it, as fast as the other side takes it and no faster."""
+    left = Patience(patience, stream.moved)
     if isinstance(body, AsyncIterable):
-        await _send_pieces(stream, body, patience)
+        await _send_pieces(stream, body, left)
     elif body:
         stream.write(body)  # not copied: the transport takes it piece by piece
     stream.send_eof()
     if stream.backlogged:
-        await patiently(stream, stream.drain, patience)
+        await patiently(stream, stream.drain, left)
 
 
-async def _send_pieces(stream: Stream, body: AsyncIterable[Bytes], patience: float) -> None:
+async def _send_pieces(stream: Stream, body: AsyncIterable[Bytes], left: Patience) -> None:
     try:
         async for piece in body:
             stream.write(piece)
             if stream.backlogged:
-                await patiently(stream, stream.drain, patience)
+                await patiently(stream, stream.drain, left)
     finally:
         if isinstance(body, AsyncGenerator):
             await body.aclose()  # now, and not whenever it is collected
-
-
-async def patiently(
-    stream: Stream,
-    step: Callable[[], Awaitable[T]],
-    patience: float,
-    starved: Callable[[], None] | None = None,
-) -> T:
-    """Awaits what moves on with the stream, for as long as anything of it moves."""
-    left = patience
-    while True:
-        before, wait = stream.progress, min(left, _STARVED) if starved else left
-        try:
-            async with asyncio.timeout(wait):
-                return await step()
-        except TimeoutError:
-            left = patience if stream.progress != before else left - wait
-        if starved is not None:
-            starved()
-            starved = None
-        if left <= 0:
-            raise Stalled(f"nothing moved for {patience:.0f} s")

@@ -10,10 +10,11 @@ from typing import Final, Generic, NamedTuple
 from repram.errors import StreamReset
 from repram.proto.connection import SHORT_MAX
 from repram.proto.endpoint import Session
-from repram.proto.rpc.body import PATIENCE, Body, Bytes, Incoming, send
+from repram.proto.rpc.body import Body, Bytes, Incoming, send
 from repram.proto.rpc.codec import REPLY_HEAD, Codec, P, Q, message_size
 from repram.proto.rpc.deadlines import Deadlines
 from repram.proto.rpc.failures import Code, DeadlinePassed, Malformed, Stalled, broken_off
+from repram.proto.rpc.patience import PATIENCE
 from repram.proto.stream import Stream
 
 TIMEOUT: Final = 60.0
@@ -38,7 +39,7 @@ class Caller(Generic[Q, P]):
 
     The seconds `within` which a call is to be done travel with the request: when they are over the
     other side stops working, and DeadlinePassed is raised here. Without them a call may take as long
-    as something of it moves at least every `patience` seconds. Cancelling whoever awaits a call
+    as it moves fast enough not to use up the `patience`. Cancelling whoever awaits a call
     cancels it over there too.
     """
 

@@ -12,7 +12,7 @@ import msgspec
 
 from repram.errors import Busy, RepramError, SessionClosed, StreamReset
 from repram.proto.endpoint import Session
-from repram.proto.rpc.body import PATIENCE, Body, Incoming, patiently, send
+from repram.proto.rpc.body import Body, Incoming, send
 from repram.proto.rpc.codec import REQUEST_HEAD, Codec, P, Q, message_size
 from repram.proto.rpc.failures import (
     Code,
@@ -22,6 +22,7 @@ from repram.proto.rpc.failures import (
     UnknownRequest,
     failure_of,
 )
+from repram.proto.rpc.patience import PATIENCE, Patience, patiently
 from repram.proto.rpc.slots import Slots, Waiting
 from repram.proto.stream import Stream
 
@@ -281,7 +282,7 @@ class _Calls(Generic[Q, P]):
     async def _drain(self, stream: Stream) -> None:
         self._server.begin()
         try:
-            await patiently(stream, stream.drain, self._server.patience)
+            await patiently(stream, stream.drain, Patience(self._server.patience, stream.moved))
         finally:
             self._server.end()
 
