@@ -1,4 +1,7 @@
-"""`python -m tests.sim --seeds N --first S`: many random scenarios, a line a seed."""
+"""`python -m tests.sim --seeds N --first S`: many random scenarios, a line a seed.
+
+`--hour [SECONDS] --endpoints 100`: so long a time among all enemies at once, see tests/sim/hour.py.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from functools import partial
 from multiprocessing import get_context
 
 from tests.sim.hardships import PATHS, both_ways
+from tests.sim.hour import HASTY, Hour, Pace
 from tests.sim.plan import Plan, draw
 from tests.sim.scenario import Result, run_and_compare
 
@@ -57,6 +61,12 @@ RARE = {
     "injected by a stranger": ("world_injected",),
     "idle close": ("idle_closes",),
     "protocol error": ("protocol_errors",),
+    "session of an endpoint": ("hour_visits",),
+    "session lost and begun anew": (
+        *("hour_lost_by_idle", "hour_lost_by_reset", "hour_lost_by_unreachable"),
+    ),
+    "peer turned traitor": ("hour_betrayals",),
+    "caller who never goes on": ("hour_silent_callers",),
 }
 
 
@@ -74,7 +84,20 @@ def main() -> int:
         metavar="MIB",
         help="no random scenarios: so many MiB in both directions over every named path",
     )
+    parser.add_argument(
+        "--hour",
+        type=int,
+        nargs="?",
+        const=3600,
+        metavar="SECONDS",
+        help="no random scenarios: endpoints come and go for so long, and all attackers are at it at once",
+    )
+    parser.add_argument("--endpoints", type=int, default=100, help="in that hour")
     arguments = parser.parse_args()
+    if arguments.hour:
+        pace = HASTY if arguments.hour < 600 else Pace()
+        hour = Hour(arguments.hour, arguments.endpoints, f"hour {arguments.first}", pace)
+        return 1 if _report([(hour.plan.seed, hour.plan)], [hour.run()], stop=True) else 0
     if arguments.each_way:
         plans = [(f"path {name}", both_ways(name, arguments.each_way << 20)) for name in PATHS]
     else:
