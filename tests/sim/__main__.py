@@ -14,7 +14,7 @@ from functools import partial
 from multiprocessing import get_context
 
 from tests.sim.hardships import PATHS, both_ways
-from tests.sim.hour import HASTY, Hour, Pace
+from tests.sim.hour import EARLY, HASTY, Hour, Pace
 from tests.sim.plan import Plan, draw
 from tests.sim.scenario import Result, run_and_compare
 
@@ -97,7 +97,12 @@ def main() -> int:
     if arguments.hour:
         pace = HASTY if arguments.hour < 600 else Pace()
         hour = Hour(arguments.hour, arguments.endpoints, f"hour {arguments.first}", pace)
-        return 1 if _report([(hour.plan.seed, hour.plan)], [hour.run()], stop=True) else 0
+        failed = _report([(hour.plan.seed, hour.plan)], [hour.run()], stop=True)
+        early, late = arguments.hour // EARLY, arguments.hour
+        print(
+            f"bytes that the node holds for a session, after {early} s and {late} s: {hour.idle_costs}"
+        )
+        return 1 if failed else 0
     if arguments.each_way:
         plans = [(f"path {name}", both_ways(name, arguments.each_way << 20)) for name in PATHS]
     else:
