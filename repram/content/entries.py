@@ -57,7 +57,7 @@ def decode(encoded: Bytes) -> Entry:
     """A header without its length; what is none ends the tree, as nothing tells where the next begins."""
     try:
         return _decoder.decode(encoded)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise IntegrityFailure("the tree has an entry that this version cannot read") from None
 
 

@@ -92,7 +92,7 @@ def decode(signed: Bytes) -> Head:
     signature, encoded = bytes(signed[:_SIGNATURE_SIZE]), bytes(signed[_SIGNATURE_SIZE:])
     try:
         head = _decoder.decode(encoded)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise IntegrityFailure(
             "the head opens, but is not one that this version reads",
             hint="Update repram, or ask the sender which version made the link.",

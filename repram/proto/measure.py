@@ -77,6 +77,7 @@ ECHO: Final = Codec[Echo, Echoed](Echo, Echoed)
 
 _orders: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
 _accounts: msgspec.msgpack.Decoder[Account] = msgspec.msgpack.Decoder(Account)
+_BROKEN: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ async def _serve_stream(session: Session, stream: Stream) -> bool:
     try:
         order = _orders.decode(await _read(stream))
         await _obey(session, stream, order)
-    except (RepramError, msgspec.MsgspecError, asyncio.IncompleteReadError):
+    except (RepramError, *_BROKEN, asyncio.IncompleteReadError):
         stream.reset(1)
         return False
     return isinstance(order, Calls)

@@ -10,8 +10,6 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
 from repram.crypto.statements import EntryTerms, Signer, check, feed_id
 from repram.errors import IntegrityFailure, NotFound, RemoteError, UsageError
 from repram.ids import parse_duration
@@ -27,14 +25,14 @@ from repram.proto.messages import (
     Request,
 )
 from repram.proto.messages import Feed as Head
-from repram.proto.rpc import Caller, Incoming
+from repram.proto.rpc import Caller, Incoming, reader
 from repram.sdk.storage import Storage
 
 _NONE: Final = bytes(32)
 _MESSAGE_MAX: Final = ENTRY_MAX + 512
 _BEHIND_ALL: Final = 1 << 53  # no entry has so high a number: the head comes alone
 _FOR_EVER: Final = 10.0 * 365 * 86_400  # seconds; nothing may come for long
-_read = msgspec.msgpack.Decoder(Entry).decode
+_read: Final = reader(Entry, "the node sent what is no entry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +161,4 @@ async def _next(body: Incoming) -> Entry | None:
     size = int.from_bytes(first + await body.take_exactly(3), "big")
     if size > _MESSAGE_MAX:
         raise RemoteError(f"the node sent an entry of {size} bytes")
-    try:
-        return _read(await body.take_exactly(size))
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise RemoteError(f"the node sent what is no entry: {error}") from None
+    return _read(await body.take_exactly(size))

@@ -10,13 +10,11 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-import msgspec
-
 from repram.crypto.spaces import SpaceKeys
 from repram.errors import NotFound, RemoteError, UsageError
 from repram.ids import ItemId
 from repram.proto.messages import MANY, STORAGE, Changed, Done, Reply, Request, Watch
-from repram.proto.rpc import Caller, Incoming
+from repram.proto.rpc import Caller, Incoming, reader
 from repram.sdk.fetching import fetch
 from repram.sdk.storage import Conversation, Storage
 from repram.sdk.versions import Seen
@@ -25,7 +23,7 @@ CHANGED_MAX: Final = 256  # bytes of one message
 _FOR_EVER: Final = (
     10.0 * 365 * 86_400
 )  # seconds; nothing may happen for long, and the session is kept alive
-_read = msgspec.msgpack.Decoder(Changed).decode
+_read: Final = reader(Changed, "the node told of a change in what is no message")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +106,7 @@ async def _next(body: Incoming) -> Changed:
     size = int.from_bytes(await body.take_exactly(4), "big")
     if size > CHANGED_MAX:
         raise RemoteError(f"the node told of a change in {size} bytes")
-    try:
-        return _read(await body.take_exactly(size))
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise RemoteError(f"the node told of a change in what is no message: {error}") from None
+    return _read(await body.take_exactly(size))
 
 
 async def _name(conversation: Conversation, keys: SpaceKeys, item: ItemId) -> str | None:

@@ -141,3 +141,10 @@ def test_arbitrary_bytes_raise_nothing_else(garbage: bytes) -> None:
 
 def test_no_repr_tells_names_or_keys() -> None:
     assert repr(head()) == f"Head(file, {3 * CHUNK_SIZE} bytes)"
+
+
+def test_a_head_that_is_deeper_than_anyone_reads_is_refused() -> None:
+    """As deep as fits in a page, in a field that a newer writer might have added."""
+    encoded = b"\x81\xa1x" + b"\x91" * 8000 + b"\xc0"
+    with pytest.raises(IntegrityFailure):
+        heads.decode(SIGNER.sign(heads._statement(encoded)) + encoded)

@@ -144,7 +144,10 @@ def test_a_link_that_is_taken_leads_to_its_root_or_below(target: bytes, path: by
         assert where[:1] == folders[:1]
 
 
-@pytest.mark.parametrize("bad", [b"", b"\x91", b"\xff", b"\x96", b"\xa1x", b"\x80"])
+NO_TEXT = b"\x94\xa2\xed\xa0\xc4\x01p\x00\x00"  # for a kind
+
+
+@pytest.mark.parametrize("bad", [b"", b"\x91", b"\xff", b"\x96", b"\xa1x", b"\x80", NO_TEXT])
 def test_what_is_no_header_ends_everything(tmp_path: Path, bad: bytes) -> None:
     _, stream = written(file(b"a"))
     with pytest.raises(IntegrityFailure):

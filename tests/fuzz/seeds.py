@@ -1,7 +1,14 @@
 """Writes the seeds that each fuzz target starts from: python -m tests.fuzz.seeds."""
 
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from repram.proto.messages import Pushed, Reply, Request
+from repram.proto.rpc import Failure
+from tests.fuzz import fuzz_log, fuzz_rpc
+from tests.fuzz.fuzz_rpc import Hint, Value
 
 CORPUS: Final = Path(__file__).parent / "corpus"
 RATCHET: Final = "0f0000000001" + 32 * "09"
@@ -31,6 +38,8 @@ def main() -> None:
         ("fuzz_ranges", ranges()),
         ("fuzz_reassembly", pieces()),
         ("fuzz_connection", connections()),
+        ("fuzz_rpc", calls()),
+        ("fuzz_log", folders()),
     ):
         folder = CORPUS / target
         folder.mkdir(parents=True, exist_ok=True)
@@ -198,6 +207,83 @@ def connections() -> dict[str, bytes]:
         + later
         + delivered,
     }
+
+
+def calls() -> dict[str, bytes]:
+    """Of each message the least and one with something in every field; and what is none."""
+    kinds = [(fuzz_rpc.CALL, kind) for kind in get_args(Request)]
+    kinds += [(fuzz_rpc.ANSWER, kind) for kind in (*get_args(Reply), Failure)]
+    kinds += zip((fuzz_rpc.CHANGED, fuzz_rpc.ENTRY), get_args(Pushed), strict=True)
+    made = {
+        f"{kind.__name__.lower()}-{'full' if full else 'least'}": fuzz_rpc.framed(
+            which, msgspec.msgpack.encode(sample(kind, full=full))
+        )
+        for which, kind in kinds
+        for full in (False, True)
+    }
+    unprintable = msgspec.msgpack.encode(["\x1b[2J"])
+    return {
+        **made,
+        **{f"deep-{which}": fuzz_rpc.framed(which, b"\x91" * 2000) for which in range(4)},
+        **{f"unprintable-{which}": fuzz_rpc.framed(which, unprintable) for which in range(4)},
+        **{f"no-text-{which}": fuzz_rpc.framed(which, b"\x91\xa2\xed\xa0") for which in range(4)},
+        "unknown": fuzz_rpc.framed(fuzz_rpc.CALL, msgspec.msgpack.encode(["shout", 7])),
+        "another-version": fuzz_rpc.framed(fuzz_rpc.CALL, b"\x91\xa5about", version=2),
+        "cut": fuzz_rpc.framed(fuzz_rpc.CALL, b"\x91\xa5about", wrong=1),
+        "nothing": b"",
+    }
+
+
+def folders() -> dict[str, bytes]:
+    """Which store, then operations of eight bytes: what, on which file, where, a number."""
+
+    def do(name: str, which: int = 1, at: int = 0, number: int = 0) -> bytes:
+        return fuzz_log.OPERATION.pack(fuzz_log.NAMES[name], which, at, number)
+
+    return {
+        **{f"untouched-{number}": bytes([number]) for number in range(len(fuzz_log.stores()))},
+        **{
+            f"{name.replace('_', '-')}-in-{file}": b"\0" + do(name, which, 1000, 0x400_0230)
+            for name in fuzz_log.NAMES
+            for which, file in enumerate(("ring", "log", "store"))
+        },
+        **{
+            f"forged-{fuzz_log.FIELDS[field]}-{choice}": b"\1"
+            + do("forge_entry", 1, choice, field + choice * len(fuzz_log.FIELDS))
+            for field in range(len(fuzz_log.FIELDS))
+            for choice in (2, 5, 17)
+        },
+        **{
+            f"later-{time}": bytes([time % 8]) + do("wait", number=time * 50_000)
+            for time in range(12)
+        },
+        "old-entries-come-again": b"\3" + b"".join(do("copy_entry", 1, each) for each in range(8)),
+        "damage-that-later-entries-fill-up": b"\4" + do("take_out", 1, 2528, 2052),
+        "segments-change-places": b"\2"
+        + do("rename", 1, 3)
+        + do("rename", 2, 1)
+        + do("rename", 3, 5),
+    }
+
+
+def sample(kind: Hint, *, full: bool, meta: msgspec.Meta | None = None) -> Value:
+    """A value of a type: the least that it allows, or nearly the most."""
+    origin: object = get_origin(kind)
+    if origin is Annotated:
+        inner, bounds = get_args(kind)
+        return sample(inner, full=full, meta=bounds)
+    fewest = (meta.min_length if meta else 0) or 0
+    count = max(fewest, min((meta.max_length if meta else 2) or 2, 2 if full else 0))
+    if origin is tuple:
+        return tuple(sample(get_args(kind)[0], full=full) for _ in range(count))
+    if kind is bytes:
+        return b"\x07" * count
+    if kind is int:
+        return int((meta.le if full else meta.ge) or 0) if meta else 7
+    if kind is str or kind is bool:
+        return kind("ab" if full else "")
+    hints = get_type_hints(kind, include_extras=True)
+    return kind(*(sample(hints[name], full=full) for name in kind.__struct_fields__))
 
 
 if __name__ == "__main__":

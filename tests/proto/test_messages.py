@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repram.proto.messages import STORAGE, Found, Get, Held, Lease, Put, Renew, Reply, Request
-from repram.proto.rpc import Malformed, UnknownRequest
+from repram.proto.messages import (
+    STORAGE,
+    Changed,
+    Found,
+    Get,
+    Held,
+    Lease,
+    Put,
+    Renew,
+    Reply,
+    Request,
+)
+from repram.proto.rpc import Malformed, UnknownRequest, reader
 from repram.proto.rpc.codec import REPLY_HEAD, REQUEST_HEAD
 
 counts = st.integers(0, 1 << 53)
@@ -77,3 +90,21 @@ def test_an_unknown_kind_of_request_is_told_apart() -> None:
 def test_a_field_that_a_newer_side_adds_is_passed_over() -> None:
     newer = msgspec.msgpack.encode(["get", bytes(32), 0, "added later"])
     assert STORAGE.read_request(newer) == Get(bytes(32))
+
+
+@pytest.mark.parametrize("word", ["\x1b[2J\u202e", "x" * 60_000], ids=["unprintable", "endless"])
+@pytest.mark.parametrize(
+    "read",
+    [STORAGE.read_reply, reader(Changed, "no change")],
+    ids=["reply", "pushed"],
+)
+def test_what_is_said_of_it_can_be_shown(read: Callable[[bytes], object], word: str) -> None:
+    with pytest.raises(Malformed) as raised:
+        read(msgspec.msgpack.encode([word]))
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 500
+
+
+def test_text_that_is_no_text_is_malformed_where_it_is_pushed_too() -> None:
+    with pytest.raises(Malformed):
+        reader(Changed, "no change")(b"\x91\xa2\xed\xa0")

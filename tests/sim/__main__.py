@@ -1,4 +1,7 @@
-"""`python -m tests.sim --seeds N --first S`: many random scenarios, a line a seed."""
+"""`python -m tests.sim --seeds N --first S`: many random scenarios, a line a seed.
+
+`--hour [SECONDS] --endpoints 100`: so long a time among all enemies at once, see tests/sim/hour.py.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from functools import partial
 from multiprocessing import get_context
 
 from tests.sim.hardships import PATHS, both_ways
+from tests.sim.hour import EARLY, HASTY, Hour, Pace
 from tests.sim.matrix import ROWS, connection
 from tests.sim.plan import Plan, draw
 from tests.sim.scenario import Result, run_and_compare
@@ -60,6 +64,12 @@ RARE = {
     "injected by a stranger": ("world_injected",),
     "idle close": ("idle_closes",),
     "protocol error": ("protocol_errors",),
+    "session of an endpoint": ("hour_visits",),
+    "session lost and begun anew": (
+        *("hour_lost_by_idle", "hour_lost_by_reset", "hour_lost_by_unreachable"),
+    ),
+    "peer turned traitor": ("hour_betrayals",),
+    "caller who never goes on": ("hour_silent_callers",),
 }
 
 
@@ -83,7 +93,25 @@ def main() -> int:
         metavar="N",
         help="nor those: N connections, from the first on, of 10 MB over each path of the matrix",
     )
+    parser.add_argument(
+        "--hour",
+        type=int,
+        nargs="?",
+        const=3600,
+        metavar="SECONDS",
+        help="no random scenarios: endpoints come and go for so long, and all attackers are at it at once",
+    )
+    parser.add_argument("--endpoints", type=int, default=100, help="in that hour")
     arguments = parser.parse_args()
+    if arguments.hour:
+        pace = HASTY if arguments.hour < 600 else Pace()
+        hour = Hour(arguments.hour, arguments.endpoints, f"hour {arguments.first}", pace)
+        failed = _report([(hour.plan.seed, hour.plan)], [hour.run()], stop=True)
+        early, late = arguments.hour // EARLY, arguments.hour
+        print(
+            f"bytes that the node holds for a session, after {early} s and {late} s: {hour.idle_costs}"
+        )
+        return 1 if failed else 0
     plans = list(_plans(arguments))
     with _results([plan for _, plan in plans], arguments.jobs, twice=arguments.twice) as results:
         return 1 if _report(plans, results, stop=arguments.stop) else 0

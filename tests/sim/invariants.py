@@ -48,7 +48,7 @@ class WireChecker:
     """Watches all that is emitted, and what the emitter had been sent before."""
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[int, int], dict[bytes, int]] = {}
+        self._numbers: dict[tuple[int, int, bytes], dict[bytes, int]] = {}
         self._owed: dict[tuple[int, Address], int] = {}
         self._proven: set[tuple[int, Address]] = set()
         self._arrived: dict[tuple[int, bytes], int] = {}
@@ -77,16 +77,19 @@ class WireChecker:
 
     def _number_is_new(self, host: int, peer: int, datagram: bytes) -> None:
         # The peer chose the session id, so it tells sessions apart only together with the peer.
-        numbers = self._numbers.setdefault((host, peer), {})
-        session_and_number = datagram[4:12]
-        digest = hash(datagram)
-        if numbers and session_and_number[4:] == FIRST_NUMBER:
+        numbers = self._numbers.setdefault((host, peer, datagram[4:8]), {})
+        number, digest = datagram[8:12], hash(datagram)
+        if numbers and number == FIRST_NUMBER:
             self.wrapped_count += 1
-        if numbers.setdefault(session_and_number, digest) != digest:
+        if numbers.setdefault(number, digest) != digest:
             raise InvariantError(
                 f"host {host} used packet number {int.from_bytes(datagram[8:12], 'big')} "
                 f"of session {datagram[4:8].hex()} twice, with other bytes"
             )
+
+    def let_go(self, host: int, peer: int, session: int) -> None:
+        """That session is over: what its numbers were need not be known any more."""
+        self._numbers.pop((host, peer, session.to_bytes(4, "big")), None)
 
     def _size_is_known_to_pass(self, host: int, peer: int, datagram: bytes) -> None:
         """What is larger than all that has arrived of its session is a probe, and probes travel alone."""

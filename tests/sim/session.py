@@ -140,6 +140,7 @@ class Side:
         self.heard_numbers = Numbers()
         self.largest_heard = -1
         self.largest_sure = -1  # that cannot have been dropped for a good reason
+        self.began_at = self.last_said_at = world.now
         self.last_heard_at = 0
         self.heard_epoch = 0
         self.closed = False  # it has said CLOSE, or heard it
@@ -149,6 +150,10 @@ class Side:
     def now(self) -> int:
         """The time by this side's own clock."""
         return self.world.now + self.host.clock
+
+    def last_at(self) -> int:
+        """When it has last heard or said something, or begun; by the world's clock."""
+        return max(self.began_at, self.last_said_at, self.last_heard_at - self.host.clock)
 
     def wrong(self, what: str) -> InvariantError:
         """The error to raise when this side does what it must not do."""
@@ -186,6 +191,7 @@ class Side:
         epoch = self.keys.epoch
         packet = Packet(number, epoch, said, datagram, asks, to, ecn, self.now())
         self.packets[number] = packet
+        self.last_said_at = self.world.now
         self.next_number = number + 1
         for rule in self.rules if self.honest else ():
             rule.said(packet)
@@ -230,6 +236,10 @@ class Session:
         self._draws = draws
         self._asked: dict[int, bytes] = {}
         self._mixed = 0
+
+    def last_at(self) -> int:
+        """When anything has last happened in it, by the world's clock."""
+        return max(self.initiator.last_at(), self.responder.last_at())
 
     def say(self, side: Side, datagram: bytes, to: Address, ecn: int) -> Packet:
         """One of the two emits a packet."""

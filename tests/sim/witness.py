@@ -139,6 +139,11 @@ class Witness:
             for side in (session.initiator, session.responder):
                 side.closed |= side.host is host
 
+    def born(self, host: Host) -> None:
+        """A core begins on the host: what came there while nobody counted does not count."""
+        for cause in FAULTS:
+            self.dropped.pop((host.index, cause), None)
+
     def caller(self, host: Host) -> Side | None:
         """The side of the session that stands for a client's host, once both have spoken."""
         side = self._callers.get(host.index)
@@ -150,6 +155,21 @@ class Witness:
             for side in (session.initiator, session.responder):
                 for rule in side.rules if side.honest else ():
                     rule.over()
+
+    def let_go(self, before: int) -> None:
+        """Judge the sessions in which nothing has happened since then, and forget them."""
+        gone = [each for each in self._sessions if each.last_at() < before]
+        self._sessions = [each for each in self._sessions if each.last_at() >= before]
+        for session in gone:
+            for side in (session.initiator, session.responder):
+                for rule in side.rules if side.honest else ():
+                    rule.over()
+                self.world.checker.let_go(side.host.index, side.peer.host.index, side.peer.address)
+        over = {side for session in gone for side in (session.initiator, session.responder)}
+        self._hashes = {at: one for at, one in self._hashes.items() if one.initiator not in over}
+        self._speakers = {at: one for at, one in self._speakers.items() if one[1] not in over}
+        self._listeners = {at: side for at, side in self._listeners.items() if side not in over}
+        self._callers = {at: side for at, side in self._callers.items() if side not in over}
 
     def judge_drops(self, host: Host, counters: dict[str, int]) -> None:
         """A core counts what it drops for its header under the right cause: it is over with this one."""

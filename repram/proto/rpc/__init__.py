@@ -2,7 +2,7 @@
 
 from repram.proto.rpc.body import Body, Bytes, Incoming
 from repram.proto.rpc.caller import TIMEOUT, Answered, Answering, Caller
-from repram.proto.rpc.codec import MAX_MESSAGE, VERSION, Codec, framed
+from repram.proto.rpc.codec import MAX_MESSAGE, VERSION, Codec, framed, reader
 from repram.proto.rpc.failures import (
     Code,
     DeadlinePassed,
@@ -36,4 +36,5 @@ __all__ = [
     "Stalled",
     "UnknownRequest",
     "framed",
+    "reader",
 ]

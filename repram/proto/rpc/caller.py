@@ -109,15 +109,10 @@ class Caller(Generic[Q, P]):
         return await self._long(stream, due, max_body)
 
     def _split(self, came: bytes, max_body: int) -> Answered[P]:
-        if len(came) < REPLY_HEAD.size:
-            raise Malformed(f"the reply ended after {len(came)} bytes")
-        end = REPLY_HEAD.size + message_size(REPLY_HEAD.unpack_from(came)[0])
-        if len(came) < end:
-            raise Malformed(f"the reply ended {end - len(came)} bytes short")
-        reply = self._codec.read_reply(came[REPLY_HEAD.size : end])
-        if len(came) - end > max_body:
+        reply, behind = self._codec.read_answer(came)
+        if len(behind) > max_body:
             raise Malformed(f"more than the {max_body} bytes that were asked for came")
-        return Answered(reply, came[end:])
+        return Answered(reply, behind)
 
     # ---- everything else
 

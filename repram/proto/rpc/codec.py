@@ -10,18 +10,21 @@ name of its kind. A body runs to the end of the stream.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar, get_args
 
 import msgspec
 
 from repram.errors import IncompatibleVersion, LocalError
-from repram.proto.rpc.failures import Failure, Malformed, UnknownRequest, error_of
+from repram.proto.rpc.failures import Failure, Malformed, UnknownRequest, error_of, printable
 
 Q = TypeVar("Q", bound=msgspec.Struct)  # the requests of a service
 P = TypeVar("P", bound=msgspec.Struct)  # its replies
+M = TypeVar("M", bound=msgspec.Struct)
 
 VERSION: Final = 1
 MAX_MESSAGE: Final = 1 << 16
+_REASON_MAX: Final = 200
 REQUEST_HEAD: Final = struct.Struct(">II")
 REPLY_HEAD: Final = struct.Struct(">I")
 _VERSION_BITS: Final = VERSION << 24
@@ -58,6 +61,26 @@ class Codec(Generic[Q, P]):
         _check_size(data)
         return REPLY_HEAD.pack(_VERSION_BITS | len(data)) + data
 
+    def read_call(self, data: bytes) -> tuple[Q, int, bytes]:
+        """A call that came in one piece: the request, the milliseconds that are left for it, and what stands
+        behind it; errors as of `message_size` and `read_request`."""
+        if len(data) < REQUEST_HEAD.size:
+            raise Malformed(f"the request ended after {len(data)} bytes")
+        head, left = REQUEST_HEAD.unpack_from(data)
+        end = REQUEST_HEAD.size + message_size(head)
+        if len(data) < end:
+            raise Malformed(f"the request ended {end - len(data)} bytes short")
+        return self.read_request(data[REQUEST_HEAD.size : end]), left, data[end:]
+
+    def read_answer(self, data: bytes) -> tuple[P, bytes]:
+        """An answer that came in one piece: the reply, and what stands behind it."""
+        if len(data) < REPLY_HEAD.size:
+            raise Malformed(f"the reply ended after {len(data)} bytes")
+        end = REPLY_HEAD.size + message_size(REPLY_HEAD.unpack_from(data)[0])
+        if len(data) < end:
+            raise Malformed(f"the reply ended {end - len(data)} bytes short")
+        return self.read_reply(data[REPLY_HEAD.size : end]), data[end:]
+
     def read_request(self, data: bytes) -> Q:
         """The message of a request; Malformed, or UnknownRequest."""
         try:
@@ -66,14 +89,14 @@ class Codec(Generic[Q, P]):
             verb = _verb_of(data)
             if verb is not None and verb not in self.verbs:
                 raise UnknownRequest("this node does not know this kind of request") from None
-            raise Malformed(f"not a request: {error}") from None
+            raise Malformed(f"not a request: {_reason(error)}") from None
 
     def read_reply(self, data: bytes) -> P:
         """The message of a reply; a failure is raised as the error that it stands for."""
         try:
             reply = self._replies.decode(data)
         except _BROKEN as error:
-            raise Malformed(f"not a reply: {error}") from None
+            raise Malformed(f"not a reply: {_reason(error)}") from None
         if isinstance(reply, Failure):
             raise error_of(reply)
         return reply
@@ -83,6 +106,19 @@ def framed(message: msgspec.Struct) -> bytes:
     """One of many messages that follow each other in a body: its length (4 bytes) comes first."""
     data = _encode(message)
     return len(data).to_bytes(4) + data
+
+
+def reader(kind: type[M], complaint: str) -> Callable[[bytes | bytearray], M]:
+    """Reads such messages, without their length; Malformed with this complaint for what is none."""
+    decode = msgspec.msgpack.Decoder(kind).decode
+
+    def read(data: bytes | bytearray) -> M:
+        try:
+            return decode(data)
+        except _BROKEN as error:
+            raise Malformed(f"{complaint}: {_reason(error)}") from None
+
+    return read
 
 
 def message_size(head: int) -> int:
@@ -95,6 +131,11 @@ def message_size(head: int) -> int:
     if size > MAX_MESSAGE:
         raise Malformed(f"a message of {size} bytes is longer than {MAX_MESSAGE}")
     return size
+
+
+def _reason(error: Exception) -> str:
+    """What was wrong with a message; the words may be the peer's own."""
+    return printable(str(error)[:_REASON_MAX])
 
 
 def _check_size(data: bytes) -> None:

@@ -111,8 +111,12 @@ def failure_of(error: RepramError) -> Failure:
 
 def error_of(failure: Failure) -> RepramError:
     """The error that a failure reply stands for; its text is the peer's, so nothing unprintable passes."""
-    text = "".join(character for character in failure.message if character.isprintable())
-    return _CLASSES.get(failure.code, RepramError)(f"the node says: {text}")
+    return _CLASSES.get(failure.code, RepramError)(f"the node says: {printable(failure.message)}")
+
+
+def printable(text: str) -> str:
+    """A peer's words without what a terminal would obey."""
+    return "".join(character for character in text if character.isprintable())
 
 
 def broken_off(reset: StreamReset) -> RepramError:

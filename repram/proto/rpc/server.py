@@ -136,7 +136,7 @@ class _Calls(Generic[Q, P]):
         """A call has come in one piece."""
         began, kind = perf_counter_ns(), None
         try:
-            request, left, behind = self._split(data)
+            request, left, behind = self._codec.read_call(data)
             kind = type(request)
             handler = self._server.plain.get(kind)
             if handler is None or (behind and kind in self._server.tasks):
@@ -154,16 +154,6 @@ class _Calls(Generic[Q, P]):
             self._spawn(answering, lambda stream: self._respond(stream, reply, body))
         elif unsent := self._session.answer(stream, reply + body if body else reply):
             self._spawn(unsent, self._drain)
-
-    def _split(self, data: bytes) -> tuple[Q, int, bytes]:
-        """The request, the milliseconds that are left for it, and what stands behind it."""
-        if len(data) < REQUEST_HEAD.size:
-            raise Malformed(f"the request ended after {len(data)} bytes")
-        head, left = REQUEST_HEAD.unpack_from(data)
-        end = REQUEST_HEAD.size + message_size(head)
-        if len(data) < end:
-            raise Malformed(f"the request ended {end - len(data)} bytes short")
-        return self._codec.read_request(data[REQUEST_HEAD.size : end]), left, data[end:]
 
     def _plainly(self, handler: Plain, request: Q, behind: bytes) -> P | Answer[P]:
         if behind:

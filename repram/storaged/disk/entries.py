@@ -19,6 +19,7 @@ from repram.storaged.tier import KEY_MAX, META_MAX, Bytes
 MAGIC: Final = b"\xf3rp\x01"
 BODY_MAX: Final = 16 << 20
 FORMER_MAX: Final = 32
+NUMBER_MAX: Final = 1 << 63  # entries are counted, so that no store comes near it
 _FIXED: Final = struct.Struct(">4sBBBxHIQQQQQIQ")
 _PAIR: Final = struct.Struct(">IQ")
 _CHECKSUM_SIZE: Final = 16
@@ -134,6 +135,8 @@ def parse(window: memoryview, store_id: bytes) -> Entry | None:
     wrapped = rest[key_size + meta_size : key_size + meta_size + wrapped_size]
     former = rest[key_size + meta_size + wrapped_size :]
     number, group, until, horizon, generation, segment, offset = numbers
+    if number > NUMBER_MAX:
+        return None  # there would be none left for what is to come
     return Entry(
         Kind(kind),
         key,

@@ -53,6 +53,7 @@ class Log:
         self._gathered = 0
         self._broken = False
         self._new_names = False
+        self._ended: int | None = None  # the number of a segment that takes no more
         files.make_folder(folder)
         for name in files.names(folder):
             if match := _NAME.fullmatch(name):
@@ -117,13 +118,18 @@ class Log:
         self._files.truncate(segment.file, size)
         segment.size = size
 
+    def begin_another(self) -> None:
+        """What comes next begins a new segment. Behind damage it could fill up what was too short for the
+        entry that it seems to be, and vanish in it."""
+        self._ended = self.active
+
     def _end(self) -> tuple[int, int]:
         last = self.segments.get(self.active)
         return self.active, last.size if last else 0
 
     def _with_room(self) -> Segment:
         last = self.segments.get(self.active)
-        if last is not None and last.size < self._segment_size:
+        if last is not None and last.size < self._segment_size and last.number != self._ended:
             return last
         if last is not None:
             self._write_out()

@@ -104,6 +104,8 @@ class Recovery:
                 "the disk: an unfinished write of %d bytes was cut off", tail.end - tail.start
             )
             log.cut_tail(tail.segment, tail.start)
+        if self._damaged and self._damaged[-1].segment.number == log.active:
+            log.begin_another()
         log.make_sure()
 
     def _is_whole(self, found: Found) -> bool:

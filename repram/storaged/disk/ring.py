@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from repram.crypto import atrest
 from repram.crypto.xchacha import KEY_SIZE, TAG_SIZE
-from repram.storaged.disk.entries import Pair
+from repram.storaged.disk.entries import NUMBER_MAX, Pair
 from repram.storaged.disk.files import Files, OpenFile
 
 BUCKET: Final = 15_000  # milliseconds of deadlines under one key
@@ -29,6 +29,7 @@ _NAMES: Final = struct.Struct(">QQ")  # bucket and generation
 _CELL_SIZE: Final = _NAMES.size + KEY_SIZE + TAG_SIZE
 _WINDOW: Final = 1024 * _CELL_SIZE
 _NOTHING: Final = bytes(_CELL_SIZE)
+_BUCKETS: Final = 1 << 32  # so many have a name in the log
 
 
 class Cell(NamedTuple):
@@ -116,7 +117,8 @@ def _read(content: memoryview) -> Pair | None:
     key = content[_NAMES.size :][:KEY_SIZE]
     if atrest.check_of(key, bytes(content[: _NAMES.size])) != content[-TAG_SIZE:]:
         return None
-    return Pair(*_NAMES.unpack_from(content))
+    pair = Pair(*_NAMES.unpack_from(content))
+    return pair if pair.bucket < _BUCKETS and pair.generation <= NUMBER_MAX else None
 
 
 def _header(store_id: bytes, slots: int) -> bytes:

@@ -80,10 +80,10 @@ class SimulatedDisk(Files):
         pass
 
     def names(self, folder: Path) -> list[str]:
-        inside = [
-            path.relative_to(folder) for path in self.names_now if path.is_relative_to(folder)
-        ]
-        return sorted({path.parts[0] for path in inside})
+        depth = len(folder.parts)
+        return sorted(
+            {path.parts[depth] for path in self.names_now if path.parts[:depth] == folder.parts}
+        )
 
     def open(self, path: Path, *, create: bool = False) -> OpenFile:
         if create:
@@ -119,7 +119,7 @@ class SimulatedDisk(Files):
     def sync_folder(self, folder: Path) -> None:
         self._count("sync folder")
         for names in (self.names_now, self.names_synced):
-            for path in [path for path in names if path.parent == folder]:
+            for path in [path for path in names if path.parts[:-1] == folder.parts]:
                 if path in self.names_now:
                     self.names_synced[path] = self.names_now[path]
                 else:

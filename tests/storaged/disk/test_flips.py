@@ -13,37 +13,15 @@ import pytest
 from repram.errors import IntegrityFailure
 from repram.storaged.disk.scan import Found, entries_of
 from tests.storaged.disk.disks import SimulatedDisk
-from tests.storaged.disk.workload import FOLDER, START, Ledger, Said, open_tier
+from tests.storaged.disk.workload import FOLDER, START, History, Said, few_facts, open_tier
 
 STEP = int(os.environ.get("REPRAM_FLIP_STEP", "5"))  # 1: every byte of the log
 
 
-class History(Ledger):
-    """Remembers everything that was ever said of a key."""
-
-    def __init__(self, disk: SimulatedDisk) -> None:
-        super().__init__(open_tier(disk))
-        self.said: dict[bytes, list[Said | None]] = {}
-
-    async def settle(self) -> None:
-        for key, said in self.asked:
-            self.said.setdefault(key, []).append(said)
-        await super().settle()
-
-
 async def written(disk: SimulatedDisk, *, closed: bool) -> History:
-    ledger = History(disk)
+    ledger = History(open_tier(disk))
     list(ledger.tier.restore(START))
-    for index in range(6):
-        body = bytes([index]) * (index * 60)
-        ledger.put(b"key%d" % index, Said(b"meta", body, START + 500_000 + index * 40_000))
-    await ledger.settle()
-    ledger.amend(b"key2", b"renewed", START + 800_000)
-    ledger.put(b"key3", Said(b"other", b"instead", START + 800_000))
-    await ledger.settle()
-    ledger.drop(b"key4")
-    ledger.put(b"key6", Said(b"last", b"of all" * 20, START + 800_000))
-    await ledger.settle()
+    await few_facts(ledger)
     if closed:
         await ledger.tier.close()
     else:
@@ -110,3 +88,22 @@ def test_damage_is_told_in_one_line_without_what_it_held(caplog: pytest.LogCaptu
     assert len(caplog.records) == 1
     assert "could not be read" in caplog.text
     assert "key0" not in caplog.text
+
+
+def test_what_is_put_after_damage_does_not_vanish_in_it() -> None:
+    """An entry that lost its middle looks whole again as soon as enough bytes follow."""
+    disk = SimulatedDisk()
+    asyncio.run(written(disk, closed=True))
+    log = disk.names_now[FOLDER / "log" / "00000001.seg"].now
+    del log[1600:2600]  # of the body of key5, so that it would reach past the end
+    before, _ = restored(disk)
+    tier = open_tier(disk, seed=3)
+    list(tier.restore(START))
+
+    async def put() -> None:
+        tier.put(b"later", b"", bytes(2000), START + 500_000)
+        await tier.close()
+
+    asyncio.run(put())
+    after, _ = restored(disk)
+    assert after == {**before, b"later": Said(b"", bytes(2000), START + 500_000)}

@@ -116,6 +116,19 @@ class Ledger:
             assert found.get(key) in live, (key, found.get(key), live)
 
 
+class History(Ledger):
+    """Remembers everything that was ever said of a key."""
+
+    def __init__(self, tier: DiskTier) -> None:
+        super().__init__(tier)
+        self.said: dict[bytes, list[Said | None]] = {}
+
+    async def settle(self) -> None:
+        for key, said in self.asked:
+            self.said.setdefault(key, []).append(said)
+        await super().settle()
+
+
 async def script(ledger: Ledger) -> None:
     """A little of everything: bodies of many sizes, groups, renewals, ends, replacements, time, and segments
     that fill up, are emptied, and go."""
@@ -146,6 +159,20 @@ async def script(ledger: Ledger) -> None:
     await ledger.settle()
     await ledger.tend(70_000)
     ledger.put(b"last", said(b"last", 100, 100_000))
+    await ledger.settle()
+
+
+async def few_facts(ledger: Ledger) -> None:
+    """A little of everything, in so few bytes that each of them can be looked at."""
+    for index in range(6):
+        body = bytes([index]) * (index * 60)
+        ledger.put(b"key%d" % index, Said(b"meta", body, START + 500_000 + index * 40_000))
+    await ledger.settle()
+    ledger.amend(b"key2", b"renewed", START + 800_000)
+    ledger.put(b"key3", Said(b"other", b"instead", START + 800_000))
+    await ledger.settle()
+    ledger.drop(b"key4")
+    ledger.put(b"key6", Said(b"last", b"of all" * 20, START + 800_000))
     await ledger.settle()
 
 
