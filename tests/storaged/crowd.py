@@ -122,11 +122,15 @@ async def trickle(address: NodeAddress, process: int, sessions: int) -> None:
 
 @contextmanager
 def trickling(address: NodeAddress, sessions: int, processes: int) -> Iterator[None]:
-    """So many are at it meanwhile, in processes of their own."""
+    """So many are at it meanwhile, in processes of their own. They have what processor time the others
+    leave: what is measured is how the node shares itself out, not how this machine does."""
     each = str(sessions // processes)
     share = [
         subprocess.Popen(
-            myself("--trickle", str(address), "--process", str(number), "--sessions", each),
+            (
+                "nice",
+                *myself("--trickle", str(address), "--process", str(number), "--sessions", each),
+            ),
             stdout=subprocess.PIPE,
         )
         for number in range(processes)
