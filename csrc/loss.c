@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { MAX_BACK_OFF = 10, LONGEST_SILENCE = 4000000, TIME_EIGHTHS = 9, MAX_TIME_EIGHTHS = 16 };
+enum { MAX_BACK_OFF = 10, LONGEST_SILENCE = 1500000, TIME_EIGHTHS = 9, MAX_TIME_EIGHTHS = 16 };
 
 void rp_loss_init(rp_loss *loss) {
     memset(loss, 0, sizeof *loss);

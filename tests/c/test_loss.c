@@ -79,7 +79,7 @@ static void each_probe_doubles_the_wait_up_to_a_limit(void) {
     sample(100, 0);
     uint64_t once = rp_loss_pto(&loss, 0);
     for (uint32_t count = 0; count < 40; count++) {
-        uint64_t doubled = count < 10 ? once << count : UINT64_MAX, longest = 4000 * (uint64_t)MS;
+        uint64_t doubled = count < 10 ? once << count : UINT64_MAX, longest = 1500 * (uint64_t)MS;
         loss.pto_count = count;
         CHECK_EQUAL(rp_loss_backed_off(&loss, 0), doubled < longest ? doubled : longest);
     }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.sim.session import Standing
 
 BETA: Final = 0.7
-LONGEST_SILENCE: Final = 4_000_000
+LONGEST_SILENCE: Final = 1_500_000
 BURST_SEGMENTS: Final = 10
 BURST_TIME: Final = 5000
 MOST_BURST: Final = 1024 * 1024
