@@ -54,6 +54,7 @@ void rp_keys_mix(rp_keys *k, const rp_sodium *sodium, const uint8_t *shared) {
     mix(sodium, k->send_secret, shared);
     mix(sodium, k->receive_secret, shared);
     derive(sodium, k->suite, k->receive_secret, &k->next_receive);
+    k->told = true; /* by the answer, behind which the initiator begins the next epoch at once */
 }
 
 /* The phase bit is the epoch's lowest. Numbers only grow with epochs, so one below the current

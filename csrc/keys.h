@@ -11,7 +11,7 @@
 typedef struct {
     uint8_t suite;
     bool acknowledged; /* a packet of the current sending epoch was */
-    bool told;         /* and one of the current receiving epoch, by us */
+    bool told;         /* and one of the current receiving epoch, by us; or it was answered with a ratchet */
     uint32_t send_epoch, receive_epoch;
     rp_packet_key send, receive, next_receive, previous_receive;
     uint8_t send_secret[32], receive_secret[32]; /* of the next epochs */

@@ -128,6 +128,8 @@ static void an_epoch_follows_only_in_its_turn(void) {
     CHECK(!rp_keys_may_follow(&theirs, false)); /* and of nothing in the new one */
     follow(&ours, 500);
     CHECK(!rp_keys_may_follow(&ours, true));
+    rp_keys_mix(&theirs, sodium, (const uint8_t[32]){1}); /* the answer to a ratchet tells it as well */
+    CHECK(rp_keys_may_follow(&theirs, false));
 }
 
 int main(void) {
