@@ -310,6 +310,7 @@ static bool open_packet(rp_conn *c, const rp_header *h, uint64_t number, uint8_t
     if (!rp_aead_open(&c->core->sodium, c->keys.suite, key, number, ad, sizeof ad, datagram + RP_HEADER_SIZE,
                       size - RP_HEADER_SIZE, datagram + RP_HEADER_SIZE))
         return false;
+    if (choice == RP_KEY_CURRENT) rp_keys_received(&c->keys, number);
     if (choice != RP_KEY_NEXT) return true;
     if (!rp_keys_may_follow(&c->keys, c->initiator)) {
         rp_conn_abort(c, RP_CODE_KEYS, describe(RP_CODE_KEYS), now);

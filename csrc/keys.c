@@ -72,6 +72,10 @@ const rp_packet_key *rp_keys_chosen(const rp_keys *k, rp_key_choice choice, uint
     return choice == RP_KEY_NEXT ? &k->next_receive : &k->previous_receive;
 }
 
+void rp_keys_received(rp_keys *k, uint64_t number) {
+    if (number < k->first_received) k->first_received = number;
+}
+
 bool rp_keys_may_follow(const rp_keys *k, bool initiator) {
     return initiator ? k->send_epoch > k->receive_epoch : k->told;
 }

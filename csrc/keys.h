@@ -30,6 +30,8 @@ void rp_keys_mix(rp_keys *keys, const rp_sodium *sodium, const uint8_t *shared);
 typedef enum { RP_KEY_CURRENT, RP_KEY_NEXT, RP_KEY_PREVIOUS, RP_KEY_NONE } rp_key_choice;
 rp_key_choice rp_keys_choose(const rp_keys *keys, bool phase, uint64_t number, uint64_t now);
 const rp_packet_key *rp_keys_chosen(const rp_keys *keys, rp_key_choice choice, uint32_t *epoch);
+/* A packet of the current epoch verified. The first to come need not be the lowest. */
+void rp_keys_received(rp_keys *keys, uint64_t number);
 /* The initiator begins an epoch when the responder has acknowledged something of the one before, the
  * responder only follows: whether the peer may have moved on. */
 bool rp_keys_may_follow(const rp_keys *keys, bool initiator);

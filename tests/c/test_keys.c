@@ -132,6 +132,16 @@ static void an_epoch_follows_only_in_its_turn(void) {
     CHECK(rp_keys_may_follow(&theirs, false));
 }
 
+static void the_lowest_number_of_an_epoch_is_its_first(void) {
+    start();
+    rp_keys_update(&ours, sodium, 100, 1200);
+    follow(&theirs, 105);
+    rp_keys_received(&theirs, 103); /* overtaken by the one that the epoch was noticed by */
+    rp_keys_received(&theirs, 104);
+    CHECK_EQUAL(theirs.first_received, 103);
+    CHECK_EQUAL(rp_keys_choose(&theirs, false, 104, 0), RP_KEY_NEXT);
+}
+
 int main(void) {
     sodium = sodium_table();
     RUN(each_direction_has_its_own_key);
@@ -142,6 +152,7 @@ int main(void) {
     RUN(each_choice_names_its_epoch);
     RUN(choosing_changes_nothing);
     RUN(an_epoch_follows_only_in_its_turn);
+    RUN(the_lowest_number_of_an_epoch_is_its_first);
     RUN(a_shared_secret_enters_the_next_epoch_and_not_this_one);
     return 0;
 }
