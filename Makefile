@@ -10,7 +10,7 @@ IN = .venv/bin
 # The tests start hundreds of processes; without caches each would compile the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo recording test check format bench fuzz sim asan valgrind mutants clean .venv
+.PHONY: matrix demo recording test check format bench fuzz sim asan valgrind mutants clean .venv
 
 test: .venv
 	$(IN)/python -m pytest -n auto --dist worksteal $(ARGS)
@@ -49,6 +49,10 @@ asan: .venv
 
 valgrind: .venv
 	$(IN)/python -m tests.c.run --valgrind $(ARGS)
+
+matrix: .venv # every handshake over every bad path, simulated and over real sockets: takes an hour
+	$(IN)/python -m tests.sim --matrix $(or $(CONNECTIONS),50)
+	$(IN)/python -m tests.proto.matrix --connections $(or $(CONNECTIONS),50)
 
 mutants: .venv
 	$(IN)/python -m tests.mutants.run $(ARGS)
