@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from repram.content.names import shown
-from repram.ids import format_duration, parse_duration
+from repram.ids import parse_duration, roughly
 from repram_cli import options, output
 from repram_cli.running import run
 
@@ -62,9 +62,7 @@ def put(
             output.event("value", name=name, version=stored.version, **_times(stored))
         if not quiet:
             why = "" if ttl else " (no --ttl was given)"
-            output.say(
-                f"held for {format_duration(stored.remaining)}{why}, version {stored.version}"
-            )
+            output.say(f"held for {roughly(stored.remaining)}{why}, version {stored.version}")
 
     run(command())
 
@@ -125,7 +123,7 @@ def ls(
                     facts = {"version": row.version, "size": row.size}
                     output.event("value", name=row.name, **facts, **_times(row))
                 else:
-                    left = format_duration(row.remaining)
+                    left = roughly(row.remaining)
                     output.data(f"{row.version}\t{row.size}\t{left}\t{shown(row.name)}")
 
     run(command())
@@ -166,7 +164,7 @@ def _tell(event: Event, *, json: bool) -> None:
         facts = {"version": version, "remaining": left / 1_000}
         output.event(kind, name=event.name, **{key: fact for key, fact in facts.items() if fact})
     else:
-        remains = format_duration(left) if left else "-"
+        remains = roughly(left) if left else "-"
         output.data(f"{kind}\t{version or '-'}\t{remains}\t{shown(event.name)}")
 
 

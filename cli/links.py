@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from repram.ids import format_duration, format_size, parse_duration
+from repram.ids import format_size, parse_duration, roughly
 from repram_cli import output, pasted
 from repram_cli.options import Json, Quiet, Timeout
 from repram_cli.running import run
@@ -163,14 +163,14 @@ def _stands(standing: Standing) -> str:
         return standing.trouble
     if not standing.remaining:
         return "not there"
-    left = f"there for {format_duration(standing.remaining)}"
+    left = f"there for {roughly(standing.remaining)}"
     if standing.left is None:
         return left
     return f"{left}, {standing.left} downloads left, {standing.under_way} under way"
 
 
 def _left(made: Made) -> str:
-    return format_duration(max(0, made.expires - time.time_ns() // 1_000_000))
+    return roughly(max(0, made.expires - time.time_ns() // 1_000_000))
 
 
 def _date(milliseconds: int) -> str:

@@ -191,6 +191,16 @@ def format_duration(milliseconds: int) -> str:
     return f"{seconds}s"
 
 
+def roughly(milliseconds: int) -> str:
+    """A length of time as one says it: its two largest units."""
+    left, parts = -(-milliseconds // 1_000), []
+    for unit in "dhms":
+        count, left = divmod(left, _MILLISECONDS[unit] // 1_000)
+        if count or parts:
+            parts.append(f"{count}{unit}" if count else "")
+    return " ".join(filter(None, parts[:2])) or "0s"
+
+
 def parse_size(text: str) -> int:
     """`256MiB`, `10GB`, `4096` in bytes."""
     match = _AMOUNT.fullmatch(text.strip())

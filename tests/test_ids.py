@@ -19,6 +19,7 @@ from repram.ids import (
     from_base64url,
     parse_duration,
     parse_size,
+    roughly,
     to_base64url,
 )
 
@@ -147,6 +148,24 @@ def test_malformed_durations_are_refused(text: str) -> None:
 @given(st.integers(1, 10**9))
 def test_a_duration_comes_back_from_its_text(seconds: int) -> None:
     assert parse_duration(format_duration(seconds * 1_000)) == seconds * 1_000
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "said"),
+    [
+        (0, "0s"),
+        (1, "1s"),
+        (59_001, "1m"),
+        (3_598_000, "59m 58s"),
+        (3_600_000, "1h"),
+        (3_601_000, "1h"),
+        (86_340_000, "23h 59m"),
+        (7 * 86_400_000, "7d"),
+        (30 * 86_400_000 - 1_000, "29d 23h"),
+    ],
+)
+def test_a_length_of_time_is_said_in_its_two_largest_units(milliseconds: int, said: str) -> None:
+    assert roughly(milliseconds) == said
 
 
 @pytest.mark.parametrize(
