@@ -193,7 +193,8 @@ def format_duration(milliseconds: int) -> str:
 
 def roughly(milliseconds: int) -> str:
     """A length of time as one says it: its two largest units."""
-    left, parts = -(-milliseconds // 1_000), []
+    left = -(-milliseconds // 1_000)
+    parts: list[str] = []
     for unit in "dhms":
         count, left = divmod(left, _MILLISECONDS[unit] // 1_000)
         if count or parts:
