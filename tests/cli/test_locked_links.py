@@ -14,17 +14,11 @@ import pytest
 from repram.crypto.passwords import cheap_for_tests
 from repram.sdk.account import Account
 from tests.cli.here import Here
-from tests.processes import ENVIRONMENT, Machine, Node, node
+from tests.processes import ENVIRONMENT, Machine, Node
 from tests.terminals import terminal
 
 CHEAP = (sys.executable, "-m", "tests.cheap")
 SECRET = "correct horse"
-
-
-@pytest.fixture(scope="module")
-def storage() -> Iterator[Node]:
-    with node() as running:
-        yield running
 
 
 @pytest.fixture

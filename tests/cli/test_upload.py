@@ -30,16 +30,6 @@ def machine(tmp_path: Path, storage: Node) -> Machine:
 
 
 @pytest.fixture
-def here(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    storage: Node,
-) -> Here:
-    return Here(tmp_path / "state", monkeypatch, capfd, host=storage.address)
-
-
-@pytest.fixture
 def file(tmp_path: Path) -> Path:
     (tmp_path / "report.pdf").write_bytes(b"content")
     return tmp_path / "report.pdf"
