@@ -22,7 +22,7 @@ struct rp_core {
     uint32_t half_open;
     uint64_t worked_until; /* at so many a second, callers that proved nothing have used up what is before */
     rp_sources sources;
-    rp_callers *callers; /* of who listens */
+    rp_callers *callers; /* who wait to be answered */
     uint8_t source_key[32];
     struct {
         uint8_t id[RP_SECRET_ID_SIZE], secret[32];

@@ -376,12 +376,15 @@ size_t rp_udp_receive_buffer(const rp_udp *udp); /* bytes that the kernel keeps 
  * keeps. */
 uint32_t rp_udp_drops(const rp_udp *udp);
 int rp_udp_descriptor(const rp_udp *udp);
+int rp_udp_callers_descriptor(
+    const rp_udp *udp); /* readable when callers wait; -1: they come with all else */
 int rp_udp_watch_descriptor(
     const rp_udp *udp); /* to be watched instead of it: readable when it is worth a turn */
 int rp_udp_timer_descriptor(const rp_udp *udp);
 uint64_t rp_udp_now(void);
 #define RP_TURN_READABLE 1 /* in: the socket has datagrams */
 #define RP_TURN_TIMER 2    /* in: the timer has fired */
+#define RP_TURN_CALLERS 32 /* in: so has the one for callers */
 #define RP_TURN_EVENTS 4   /* out: events wait */
 #define RP_TURN_HOLD 16    /* in: when events wait, send nothing yet: another turn follows */
 #define RP_TURN_WRITABLE 8 /* out: the kernel's buffer is full, come again when the socket is writable */

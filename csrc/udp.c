@@ -47,10 +47,11 @@ enum {
 
 struct rp_udp {
     int descriptor, timer;
-    int callers; /* where INITs come in, so that a flood of them leaves room for all else; -1: with the rest
-                  */
-    bool hears;  /* callers wake the process */
-    int watch;   /* readable when the socket is, unless it rests */
+    int callers;                /* where INITs come in, apart from all else, or -1 */
+    int callers_watch;          /* readable when that is, unless they have to wait */
+    bool hears;                 /* callers wake the process */
+    bool calling;               /* more may wait there than was fetched */
+    int watch;                  /* readable when the socket is, unless it rests */
     uint64_t armed;             /* when the timer fires, or RP_NEVER */
     uint64_t rests_until;       /* RP_NEVER: it does not */
     uint64_t heard;             /* when something came last */
@@ -170,10 +171,10 @@ int rp_udp_part_callers(rp_udp *udp) {
     struct epoll_event readable = {.events = EPOLLIN};
     struct sockaddr_storage name;
     socklen_t size = sizeof name;
-    int on = 1, off = 0;
+    int on = 1, off = 0, callers, epoll;
     if (getsockname(udp->descriptor, (struct sockaddr *)&name, &size) != 0) return -errno;
-    int callers = socket(name.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (callers < 0) return -errno;
+    callers = socket(name.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    epoll = epoll_create1(EPOLL_CLOEXEC);
     if (udp->v6) setsockopt(callers, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     setsockopt(callers, IPPROTO_UDP, UDP_GRO, &on, sizeof on);
     widen_buffers(callers, CALLERS_BUFFER);
@@ -181,12 +182,14 @@ int rp_udp_part_callers(rp_udp *udp) {
         setsockopt(callers, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
         bind(callers, (struct sockaddr *)&name, size) != 0 ||
         setsockopt(callers, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &filter, sizeof filter) != 0 ||
-        epoll_ctl(udp->watch, EPOLL_CTL_ADD, callers, &readable) != 0) {
+        epoll_ctl(epoll, EPOLL_CTL_ADD, callers, &readable) != 0) {
         int error = errno;
-        close(callers);
+        if (callers >= 0) close(callers);
+        if (epoll >= 0) close(epoll);
         return -error;
     }
     udp->callers = callers;
+    udp->callers_watch = epoll;
     udp->hears = true;
     return 0;
 }
@@ -201,7 +204,7 @@ static int third_of_the_buffer(const rp_udp *udp) {
 int rp_udp_open(const rp_address *local, rp_udp **out, rp_address *bound) {
     rp_udp *udp = calloc(1, sizeof *udp);
     if (!udp) return -ENOMEM;
-    udp->descriptor = udp->callers = udp->timer = udp->watch = -1;
+    udp->descriptor = udp->callers = udp->callers_watch = udp->timer = udp->watch = -1;
     udp->armed = udp->rests_until = RP_NEVER;
     udp->segmentation = udp->batches = true;
     udp->receive_buffer = malloc((size_t)SINGLES * SLOT);
@@ -220,6 +223,7 @@ void rp_udp_close(rp_udp *udp) {
     if (!udp) return;
     if (udp->descriptor >= 0) close(udp->descriptor);
     if (udp->callers >= 0) close(udp->callers);
+    if (udp->callers_watch >= 0) close(udp->callers_watch);
     if (udp->timer >= 0) close(udp->timer);
     if (udp->watch >= 0) close(udp->watch);
     free(udp->receive_buffer);
@@ -239,6 +243,8 @@ uint32_t rp_udp_drops(const rp_udp *udp) { return udp->drops; }
 int rp_udp_descriptor(const rp_udp *udp) { return udp->descriptor; }
 
 int rp_udp_watch_descriptor(const rp_udp *udp) { return udp->watch; }
+
+int rp_udp_callers_descriptor(const rp_udp *udp) { return udp->callers_watch; }
 
 int rp_udp_timer_descriptor(const rp_udp *udp) { return udp->timer; }
 
@@ -425,9 +431,9 @@ static bool flush(rp_udp *udp, rp_core *core, uint64_t now) {
 
 /* ---- a turn ---- */
 
-static void watch(const rp_udp *udp, int descriptor, bool on) {
+static void watch(int epoll, int descriptor, bool on) {
     struct epoll_event readable = {.events = on ? EPOLLIN : 0};
-    epoll_ctl(udp->watch, EPOLL_CTL_MOD, descriptor, &readable);
+    epoll_ctl(epoll, EPOLL_CTL_MOD, descriptor, &readable);
 }
 
 static bool transmit_all(rp_udp *udp, rp_core *core, uint64_t now) {
@@ -439,10 +445,10 @@ static bool transmit_all(rp_udp *udp, rp_core *core, uint64_t now) {
     }
 }
 
-/* Whether sessions have much to do, by what the last hundredth of a second was like. */
+/* Whether sessions have much to do, by what they did since that was last asked. */
 static bool in_use(rp_udp *udp, const rp_core *core, uint64_t now) {
     if (now - udp->looked_at < A_WHILE) return udp->used;
-    udp->used = rp_core_packets(core) - udp->served > FEW;
+    udp->used = rp_core_packets(core) - udp->served > FEW * ((now - udp->looked_at) / A_WHILE);
     udp->served = rp_core_packets(core);
     udp->looked_at = now;
     return udp->used;
@@ -451,20 +457,22 @@ static bool in_use(rp_udp *udp, const rp_core *core, uint64_t now) {
 static void hear_callers(rp_udp *udp, bool on) {
     if (udp->callers < 0 || udp->hears == on) return;
     udp->hears = on;
-    watch(udp, udp->callers, on);
+    watch(udp->callers_watch, udp->callers, on);
 }
 
 /* What waits in the core is answered before more is fetched; the kernel drops what finds no room. */
 static int answer_some(rp_udp *udp, rp_core *core, int most, uint64_t now) {
-    if (udp->callers >= 0 && !rp_core_has_callers(core)) {
+    if (udp->calling && !rp_core_has_callers(core)) {
         int count = receive_batch(udp, udp->callers, SINGLES);
         if (count > 0) rp_core_receive(core, udp->in, count, now);
+        udp->calling = count > 0;
     }
     return rp_core_answer(core, most, now);
 }
 
 /* Sessions come first: while they are in use callers get a quarter of the time, however many call. */
 static bool answer_callers(rp_udp *udp, rp_core *core) {
+    if (!udp->calling && !rp_core_has_callers(core) && !udp->deaf_until) return true;
     uint64_t start = rp_udp_now();
     bool used = in_use(udp, core, start), all = true;
     if (start < udp->deaf_until) return true;
@@ -511,7 +519,7 @@ static void rest(rp_udp *udp, uint64_t now) {
     if (udp->trickled > TRICKLE) udp->trickled = TRICKLE;
     bool worth = resting ? udp->came > 1 && !answering : udp->trickled == TRICKLE;
     udp->rests_until = worth ? now + REST : RP_NEVER;
-    if (worth != resting) watch(udp, udp->descriptor, !worth);
+    if (worth != resting) watch(udp->watch, udp->descriptor, !worth);
     if (resting && !worth) udp->trickled = 0;
     udp->heard = now;
     udp->came = udp->went = 0;
@@ -521,6 +529,7 @@ static void rest(rp_udp *udp, uint64_t now) {
 int rp_udp_turn(rp_udp *udp, rp_core *core, int why) {
     uint64_t now = rp_udp_now();
     if (why & RP_TURN_TIMER) acknowledge_timer(udp);
+    if (why & RP_TURN_CALLERS) udp->calling = true;
     if (why & RP_TURN_READABLE || now >= udp->rests_until) {
         receive_all(udp, core, now);
         rest(udp, now);

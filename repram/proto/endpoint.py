@@ -275,8 +275,11 @@ class Endpoint:
         self._socket = lib.rp_udp_descriptor(udp)
         self._watch = lib.rp_udp_watch_descriptor(udp)
         self._timer = lib.rp_udp_timer_descriptor(udp)
+        self._callers = lib.rp_udp_callers_descriptor(udp)
         self.loop.add_reader(self._watch, self.turn, lib.RP_TURN_READABLE)
         self.loop.add_reader(self._timer, self.turn, lib.RP_TURN_TIMER)
+        if self._callers >= 0:
+            self.loop.add_reader(self._callers, self.turn, lib.RP_TURN_CALLERS)
 
     @classmethod
     async def open(
@@ -370,6 +373,8 @@ class Endpoint:
             await session.close(lib.RP_CODE_DRAINED)
         self.loop.remove_reader(self._watch)
         self.loop.remove_reader(self._timer)
+        if self._callers >= 0:
+            self.loop.remove_reader(self._callers)
         if self._writing:
             self.loop.remove_writer(self._socket)
         lib.rp_udp_close(self._udp)
