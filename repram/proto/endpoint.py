@@ -267,9 +267,8 @@ class Endpoint:
         self._sessions: dict[int, Session] = {}  # by their connection's handle
         self._accepted: deque[Session] = deque()
         self._traced: set[Session] = set()
-        self._wholes: OrderedDict[int, deque[Whole]] = (
-            OrderedDict()
-        )  # not handed out yet, by session
+        # Short streams that peers have opened, not handed out yet: by session, then by stream.
+        self._wholes: OrderedDict[int, OrderedDict[int, Whole]] = OrderedDict()
         self._arrived = asyncio.Event()
         self._woken = self._telling = self._handing_out = self._writing = False
         self._socket = lib.rp_udp_descriptor(udp)
@@ -435,7 +434,7 @@ class Endpoint:
         try:
             while wholes := self.core.take_whole():
                 for whole in wholes:
-                    self._wholes.setdefault(whole.handle, deque()).append(whole)
+                    self._take(whole)
             self._hand_out()
             for event in self.core.events():
                 self._handle(event)
@@ -443,13 +442,20 @@ class Endpoint:
             self._telling, self._woken = False, woken
             self.wake()
 
+    def _take(self, whole: Whole) -> None:
+        """A stream that somebody has already must not end before its last bytes: it gets them at once."""
+        if whole.opened:
+            self._wholes.setdefault(whole.handle, OrderedDict())[whole.stream] = whole
+        elif session := self._sessions.get(whole.handle):
+            session.take_whole(whole)
+
     def _hand_out(self) -> None:
         """Short streams, one of each session in turn, so that nobody waits behind all that another has
         asked; after a while what has come in the meantime, and what has been answered, is next."""
         until = time.perf_counter() + SLICE
         while self._wholes:
             handle, wholes = self._wholes.popitem(last=False)
-            whole = wholes.popleft()
+            _, whole = wholes.popitem(last=False)
             if wholes:
                 self._wholes[handle] = wholes
             if session := self._sessions.get(handle):
@@ -485,14 +491,25 @@ class Endpoint:
         if session is None:
             session = self._sessions[event.connection.handle] = Session(self, event.connection)
         if event.kind is EventKind.CLOSED:  # what came before it is not lost
-            for whole in self._wholes.pop(event.connection.handle, ()):
+            for whole in self._wholes.pop(event.connection.handle, {}).values():
                 session.take_whole(whole)
+        if event.kind is EventKind.STOPPED and self._forget_whole(event):
+            return
         session.handle(event)
         if event.kind is EventKind.ACCEPTED:
             self._admit(session)
         elif event.kind is EventKind.CLOSED:
             self._sessions.pop(event.connection.handle, None)
             self._traced.discard(session)
+
+    def _forget_whole(self, event: Event) -> bool:
+        """Nobody waits any more for the answer to what has not been handed out yet: it never is."""
+        wholes = self._wholes.get(event.connection.handle)
+        if wholes is None or wholes.pop(event.stream, None) is None:
+            return False
+        if not wholes:
+            del self._wholes[event.connection.handle]
+        return True
 
     def _admit(self, session: Session) -> None:
         if len(self._accepted) >= BACKLOG:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from repram.errors import Busy, Full, LocalError, RepramError, SessionClosed
-from repram.proto import rpc
+from repram.proto import endpoint, rpc
 from repram.proto.endpoint import Endpoint
 from repram.proto.rpc import Answer, Incoming, Malformed, UnknownRequest
 from tests.conftest import Run
@@ -42,7 +42,12 @@ def test_a_message_of_any_length_goes_there_and_back(run: Run[None], length: int
     run(main())
 
 
-def test_many_calls_at_once_each_get_their_own_answer(run: Run[None]) -> None:
+@pytest.mark.parametrize("seconds", [endpoint.SLICE, 0.0], ids=["", "handed out one by one"])
+def test_many_calls_at_once_each_get_their_own_answer(
+    run: Run[None], monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(endpoint, "SLICE", seconds)
+
     async def main() -> None:
         async with talking(server()) as ends, asyncio.TaskGroup() as group:
             asked = [(str(number) * (number % 300), number) for number in range(3_000)]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from repram.errors import SessionClosed
+from repram.proto import endpoint
 from repram.proto.connection import Settings
 from repram.proto.endpoint import Session
 from repram.proto.rpc import Answer, Caller, DeadlinePassed, Incoming
@@ -314,10 +315,13 @@ class Mix:
         self.outcomes.add(type(result).__name__)
 
 
+@pytest.mark.parametrize("seconds", [endpoint.SLICE, 0.0], ids=["", "handed out one by one"])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_thousand_calls_cancelled_at_random_leave_nothing_behind(
-    run: Run[None], seed: int
+    run: Run[None], monkeypatch: pytest.MonkeyPatch, seed: int, seconds: float
 ) -> None:
+    monkeypatch.setattr(endpoint, "SLICE", seconds)
+
     async def main() -> None:
         mix = Mix(seed)
         async with talking(mix.answering) as ends:
