@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 ANY: Final = ("0.0.0.0", 0)  # a caller listens nowhere; a node says where
 BACKLOG: Final = 1024  # sessions or streams that wait to be accepted
-SLICE: Final = 0.002  # seconds of handing out before others have their turn
+AT_ONCE: Final = 64  # short streams that are handed out in one go, at most
+SLICE: Final = 0.001  # seconds that one go of handing out may take, and what is done for it
 
 
 def _largest_datagram(udp: CData) -> int:
@@ -270,6 +271,7 @@ class Endpoint:
         # Short streams that peers have opened, not handed out yet: by session, then by stream.
         self._wholes: OrderedDict[int, OrderedDict[int, Whole]] = OrderedDict()
         self._arrived = asyncio.Event()
+        self._handed_out_at, self._at_once = 0.0, 8  # short streams in one go
         self._woken = self._telling = self._handing_out = self._writing = False
         self._socket = lib.rp_udp_descriptor(udp)
         self._watch = lib.rp_udp_watch_descriptor(udp)
@@ -451,24 +453,27 @@ class Endpoint:
 
     def _hand_out(self) -> None:
         """Short streams, one of each session in turn, so that nobody waits behind all that another has
-        asked; after a while what has come in the meantime, and what has been answered, is next."""
-        until = time.perf_counter() + SLICE
-        while self._wholes:
+        asked; after some what has come in the meantime, and what has been answered, is next."""
+        self._handed_out_at = time.perf_counter()
+        for _ in range(self._at_once):
+            if not self._wholes:
+                return
             handle, wholes = self._wholes.popitem(last=False)
             _, whole = wholes.popitem(last=False)
             if wholes:
                 self._wholes[handle] = wholes
             if session := self._sessions.get(handle):
                 session.take_whole(whole)
-            if time.perf_counter() > until:
-                break
         if self._wholes and not self._handing_out:
             self._handing_out = True
             self.loop.call_soon(self._hand_out_more)
 
     def _hand_out_more(self) -> None:
+        """By now what was handed out has been worked on, as far as that goes without waiting."""
         self._handing_out = False
         if self._udp is not None:
+            slow = time.perf_counter() - self._handed_out_at > SLICE
+            self._at_once = max(1, self._at_once // 2) if slow else min(2 * self._at_once, AT_ONCE)
             self._hand_out()
             self.wake()
 
