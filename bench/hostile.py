@@ -123,7 +123,7 @@ async def _again(once: Attack, session: Session) -> None:
 @contextmanager
 def attacked(kind: str, address: str) -> Iterator[Process]:
     """The hostile client is at work."""
-    command = ["nice", sys.executable, "-m", "bench.hostile", kind, address]
+    command = ["chrt", "--idle", "0", sys.executable, "-m", "bench.hostile", kind, address]
     with Process(command) as attacking:
         yield attacking
         if attacking.ended():

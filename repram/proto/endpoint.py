@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
@@ -38,14 +38,14 @@ from repram.proto.connection import (
 )
 from repram.proto.primitives import Pattern
 from repram.proto.stream import Exchange, Stream
+from repram.proto.turns import Turns
 
 if TYPE_CHECKING:
     from repram._core import CData
 
 ANY: Final = ("0.0.0.0", 0)  # a caller listens nowhere; a node says where
 BACKLOG: Final = 1024  # sessions or streams that wait to be accepted
-AT_ONCE: Final = 64  # short streams that are handed out in one go, at most
-SLICE: Final = 0.001  # seconds that one go of handing out may take, and what is done for it
+FIRST: Final = 4  # sessions whose first call is handed out as soon as it comes, in one turn
 
 
 def _largest_datagram(udp: CData) -> int:
@@ -121,6 +121,7 @@ class Session:
             taken = self.connection.write(stream, answer, fin=True)
         except SessionClosed:
             return None  # nobody waits for it any more
+        self.endpoint.answered = True
         self.endpoint.wake()
         if taken == len(answer):
             return None
@@ -268,11 +269,10 @@ class Endpoint:
         self._sessions: dict[int, Session] = {}  # by their connection's handle
         self._accepted: deque[Session] = deque()
         self._traced: set[Session] = set()
-        # Short streams that peers have opened, not handed out yet: by session, then by stream.
-        self._wholes: OrderedDict[int, OrderedDict[int, Whole]] = OrderedDict()
         self._arrived = asyncio.Event()
-        self._handed_out_at, self._at_once = 0.0, 8  # short streams in one go
+        self._turns = Turns()
         self._woken = self._telling = self._handing_out = self._writing = False
+        self.answered = False  # a short stream, since something was sent last
         self._socket = lib.rp_udp_descriptor(udp)
         self._watch = lib.rp_udp_watch_descriptor(udp)
         self._timer = lib.rp_udp_timer_descriptor(udp)
@@ -396,30 +396,39 @@ class Endpoint:
 
     def wake(self) -> None:
         """Something was written or read: one turn at the end of this loop cycle sends it all."""
-        if not self._woken:
+        if not self._woken and not self._telling:
             self._woken = True
             self.loop.call_soon(self.flush)
 
     def turn(self, why: int = 0) -> None:
         """One wake-up. What it brings is handed over first: answers and acknowledgements go out
-        together, at the end of this loop cycle."""
+        together, at the end of this loop cycle or as soon as there are answers."""
         if self._udp is None:
             return
         found = lib.rp_udp_turn(self._udp, self.core.pointer, why | lib.RP_TURN_HOLD)
         if found & lib.RP_TURN_EVENTS:
             self._tell()
+            self._send_soon()
         else:
             self._sent(found)
 
     def flush(self) -> None:
         """Sends what waits to be sent."""
-        self._woken = False
+        self._woken = self.answered = False
         if self._udp is None:
             return
         found = lib.rp_udp_turn(self._udp, self.core.pointer, 0)
         self._sent(found)
         if found & lib.RP_TURN_EVENTS:
             self._tell()
+            self.wake()
+
+    def _send_soon(self) -> None:
+        """What is answered already does not wait for the tasks that were started beside it."""
+        if self.answered:
+            self.flush()
+        else:
+            self.wake()
 
     def _sent(self, found: int) -> None:
         for session in self._traced:
@@ -431,51 +440,53 @@ class Endpoint:
         for at the end, so that what they write goes with it."""
         if self._telling:
             return
-        self._telling, woken = True, self._woken
-        self._woken = True
+        self._telling = True
         try:
+            first: set[int] = set()
             while wholes := self.core.take_whole():
                 for whole in wholes:
-                    self._take(whole)
-            self._hand_out()
+                    self._take(whole, first)
+            if not self._handing_out:
+                self._hand_out()
             for event in self.core.events():
                 self._handle(event)
         finally:
-            self._telling, self._woken = False, woken
-            self.wake()
+            self._telling = False
 
-    def _take(self, whole: Whole) -> None:
-        """A stream that somebody has already must not end before its last bytes: it gets them at once."""
+    def _take(self, whole: Whole, first: set[int]) -> None:
+        """A stream that somebody has already must not end before its last bytes: it gets them at once.
+        Nor does the first of a session wait of which nothing waits; `first` has whose was, this turn."""
+        handle = whole.handle
+        session = self._sessions.get(handle)
+        if session is None:
+            return  # it is over
+        if whole.opened and (handle in first or len(first) == FIRST or self._turns.waits(handle)):
+            self._turns.add(whole)
+            return
         if whole.opened:
-            self._wholes.setdefault(whole.handle, OrderedDict())[whole.stream] = whole
-        elif session := self._sessions.get(whole.handle):
-            session.take_whole(whole)
+            first.add(handle)
+        session.take_whole(whole)
 
     def _hand_out(self) -> None:
-        """Short streams, one of each session in turn, so that nobody waits behind all that another has
-        asked; after some what has come in the meantime, and what has been answered, is next."""
-        self._handed_out_at = time.perf_counter()
-        for _ in range(self._at_once):
-            if not self._wholes:
-                return
-            handle, wholes = self._wholes.popitem(last=False)
-            _, whole = wholes.popitem(last=False)
-            if wholes:
-                self._wholes[handle] = wholes
-            if session := self._sessions.get(handle):
+        """After some, what has come in the meantime and what has been answered is next."""
+        for whole in self._turns.go(alone=len(self._sessions) == 1):
+            if session := self._sessions.get(whole.handle):
                 session.take_whole(whole)
-        if self._wholes and not self._handing_out:
+        if self._turns:
             self._handing_out = True
             self.loop.call_soon(self._hand_out_more)
 
     def _hand_out_more(self) -> None:
-        """By now what was handed out has been worked on, as far as that goes without waiting."""
         self._handing_out = False
-        if self._udp is not None:
-            slow = time.perf_counter() - self._handed_out_at > SLICE
-            self._at_once = max(1, self._at_once // 2) if slow else min(2 * self._at_once, AT_ONCE)
+        if self._udp is None:
+            return
+        self._turns.gone()
+        self._telling = True
+        try:
             self._hand_out()
-            self.wake()
+        finally:
+            self._telling = False
+        self._send_soon()
 
     def traced(self, session: Session, on: bool) -> None:
         """The session's: whether its trace is to be written after each turn."""
@@ -496,9 +507,12 @@ class Endpoint:
         if session is None:
             session = self._sessions[event.connection.handle] = Session(self, event.connection)
         if event.kind is EventKind.CLOSED:  # what came before it is not lost
-            for whole in self._wholes.pop(event.connection.handle, {}).values():
+            for whole in self._turns.drop_all(event.connection.handle):
                 session.take_whole(whole)
-        if event.kind is EventKind.STOPPED and self._forget_whole(event):
+        dropped = event.kind is EventKind.STOPPED and self._turns.drop(
+            event.connection.handle, event.stream
+        )
+        if dropped:
             return
         session.handle(event)
         if event.kind is EventKind.ACCEPTED:
@@ -506,15 +520,6 @@ class Endpoint:
         elif event.kind is EventKind.CLOSED:
             self._sessions.pop(event.connection.handle, None)
             self._traced.discard(session)
-
-    def _forget_whole(self, event: Event) -> bool:
-        """Nobody waits any more for the answer to what has not been handed out yet: it never is."""
-        wholes = self._wholes.get(event.connection.handle)
-        if wholes is None or wholes.pop(event.stream, None) is None:
-            return False
-        if not wholes:
-            del self._wholes[event.connection.handle]
-        return True
 
     def _admit(self, session: Session) -> None:
         if len(self._accepted) >= BACKLOG:

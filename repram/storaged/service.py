@@ -87,7 +87,7 @@ class Service:
         await body.held.enter_async_context(self._book.passing.room(_COPIES * request.size))
         with self._book.room(request.size, self._now()):
             sealed = await body.take(request.size)
-            await _check_id(request.id, sealed)
+            await self._check_id(request.id, sealed, body.session)
         now = self._now()
         leases.check_bounds(terms, now)  # the body may have taken its time
         kept = bytes(sealed) if len(sealed) <= _SMALL else sealed
@@ -113,6 +113,15 @@ class Service:
         self._signatures.made(terms, request.lease.signature)
         self._ends.check(terms, now, runs=self.chunks.runs(terms, now))
         return terms
+
+    async def _check_id(self, item: bytes, sealed: Bytes, session: Session) -> None:
+        if len(sealed) <= _HASHED_AT_ONCE:
+            named = id_of(sealed)
+        else:
+            named = await asyncio.to_thread(id_of, sealed)
+        if named.raw != item:
+            self._gate.blame(session)
+            raise IntegrityFailure(f"the bytes that came are not those that {ItemId(item)} names")
 
     # ---- reading
 
@@ -197,14 +206,6 @@ class Service:
         return Node(
             __version__, self._now(), book.tier.name, book.capacity, book.used, *rights, *quota
         )
-
-
-async def _check_id(item: bytes, sealed: Bytes) -> None:
-    named = (
-        id_of(sealed) if len(sealed) <= _HASHED_AT_ONCE else await asyncio.to_thread(id_of, sealed)
-    )
-    if named.raw != item:
-        raise IntegrityFailure(f"the bytes that came are not those that {ItemId(item)} names")
 
 
 def _behind(body: Bytes, offset: int) -> Bytes:

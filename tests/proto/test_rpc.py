@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from repram.errors import Busy, Full, LocalError, RepramError, SessionClosed
-from repram.proto import endpoint, rpc
+from repram.proto import rpc, turns
 from repram.proto.endpoint import Endpoint
 from repram.proto.rpc import Answer, Incoming, Malformed, UnknownRequest
 from tests.conftest import Run
@@ -42,11 +42,11 @@ def test_a_message_of_any_length_goes_there_and_back(run: Run[None], length: int
     run(main())
 
 
-@pytest.mark.parametrize("seconds", [endpoint.SLICE, 0.0], ids=["", "handed out one by one"])
+@pytest.mark.parametrize("at_once", [turns.ALONE, 1], ids=["", "handed out one by one"])
 def test_many_calls_at_once_each_get_their_own_answer(
-    run: Run[None], monkeypatch: pytest.MonkeyPatch, seconds: float
+    run: Run[None], monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(endpoint, "SLICE", seconds)
+    monkeypatch.setattr(turns, "ALONE", at_once)
 
     async def main() -> None:
         async with talking(server()) as ends, asyncio.TaskGroup() as group:

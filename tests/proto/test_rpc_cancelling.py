@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from repram.errors import SessionClosed
-from repram.proto import endpoint
+from repram.proto import turns
 from repram.proto.connection import Settings
 from repram.proto.endpoint import Session
 from repram.proto.rpc import Answer, Caller, DeadlinePassed, Incoming
@@ -315,12 +315,12 @@ class Mix:
         self.outcomes.add(type(result).__name__)
 
 
-@pytest.mark.parametrize("seconds", [endpoint.SLICE, 0.0], ids=["", "handed out one by one"])
+@pytest.mark.parametrize("at_once", [turns.ALONE, 1], ids=["", "handed out one by one"])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_thousand_calls_cancelled_at_random_leave_nothing_behind(
-    run: Run[None], monkeypatch: pytest.MonkeyPatch, seed: int, seconds: float
+    run: Run[None], monkeypatch: pytest.MonkeyPatch, seed: int, at_once: int
 ) -> None:
-    monkeypatch.setattr(endpoint, "SLICE", seconds)
+    monkeypatch.setattr(turns, "ALONE", at_once)
 
     async def main() -> None:
         mix = Mix(seed)

@@ -22,6 +22,9 @@ class CountingGate:
         self.admitted.append(right)
         return ANYONE
 
+    def blame(self, session: Session) -> None:
+        """Nobody is limited."""
+
     def refuse_denied(self, item: bytes, owner: bytes) -> None:
         if item in self.denied or owner in self.denied:
             raise NotAllowed("the node's owner does not want this")

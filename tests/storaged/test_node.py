@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from repram.crypto.links import Invite
-from repram.errors import ClockRefused, NotAllowed, RateLimited, WrongSecret
+from repram.errors import ClockRefused, IntegrityFailure, NotAllowed, RateLimited, WrongSecret
 from repram.proto.connection import Secret
 from repram.proto.endpoint import Endpoint
 from repram.proto.messages import STORAGE, About, Has, Here, Put, Reply, Request
@@ -134,6 +134,21 @@ def test_who_asks_too_often_is_told_so(run: Run[Any], tmp_path: Path) -> None:
             asked = [anyone.ask(Has(())) for _ in range(30)]
             outcomes = await asyncio.gather(*asked, return_exceptions=True)
             assert {type(outcome) for outcome in outcomes} == {Here, RateLimited}
+
+    run(main())
+
+
+def test_false_bodies_cost_who_brings_them_more_than_others(run: Run[Any], tmp_path: Path) -> None:
+    async def main() -> None:
+        setup = Setup(public=True, rate=1, burst=100)
+        async with running(tmp_path, setup) as (node, _), asking(node) as anyone:
+            put = ALICE.put(b"what it is", node.clock.now())
+            for _ in range(9):
+                with pytest.raises(IntegrityFailure):
+                    await anyone.call(put, body=b"what isn't")
+            true = [anyone.call(put, body=b"what it is") for _ in range(9)]
+            outcomes = await asyncio.gather(*true, return_exceptions=True)
+            assert RateLimited in {type(outcome) for outcome in outcomes}
 
     run(main())
 

@@ -43,6 +43,12 @@ class Buckets:
             raise RateLimited(f"more than {self._rate:g} requests a second came from you")
         bucket[0] -= 1
 
+    def forfeit(self, who: bytes | str, share: float) -> None:
+        """So much of a full bucket is gone; what there was not is owed, up to a full bucket."""
+        if who in self._known:
+            bucket = self._known[who]
+            bucket[0] = max(-self._burst, bucket[0] - share * self._burst)
+
     def __len__(self) -> int:
         return len(self._known)
 

@@ -24,6 +24,9 @@ class Gate(Protocol):
     def admit(self, session: Session, right: Right) -> bytes:
         """The account to which what this session stores is charged: its invite's id, or ANYONE."""
 
+    def blame(self, session: Session) -> None:
+        """This session has cost the node much for nothing, and not by accident: it gets less to do for it."""
+
     def refuse_denied(self, item: bytes, owner: bytes) -> None:
         """Raise NotAllowed when the node's owner does not want this item, or anything of this owner."""
 

@@ -17,6 +17,7 @@ from repram.storaged.access.policy import Policy
 from repram.storaged.access.quotas import Quotas
 from repram.storaged.clock import Clock
 
+_BLAMED: Final = 0.1
 _NEEDS_INVITE: Final = "Ask the node's owner for an invite, and add it: `repram hosts add`."
 
 
@@ -60,10 +61,8 @@ class Keeper:
     def admit(self, session: Session, right: Right) -> bytes:
         """The account that is charged; raises NotAllowed, RateLimited or ClockRefused."""
         account = session.secret_id or ANYONE
-        if session.peer_key in self.node_keys:
-            self.nodes.take(session.peer_key or b"")
-        else:
-            self.clients.take(account or network_of(session.address[0]))
+        buckets, who = self._bucket(session)
+        buckets.take(who)
         if self._clock.settled:
             self._refuse_without(account, right)
         else:
@@ -73,6 +72,11 @@ class Keeper:
             if self.draining:
                 raise Busy("this node is being emptied and takes nothing new", hint="Use another.")
         return account
+
+    def blame(self, session: Session) -> None:
+        """A tenth of all that it may ask at once is gone."""
+        buckets, who = self._bucket(session)
+        buckets.forfeit(who, _BLAMED)
 
     def rights(self, session: Session) -> tuple[bool, bool]:
         """Whether this session may store, and whether it may read."""
@@ -111,6 +115,12 @@ class Keeper:
         self.quotas.refund(account, owner, size)
 
     # ----
+
+    def _bucket(self, session: Session) -> tuple[Buckets, bytes | str]:
+        """Which requests it counts towards: those of its node, its invite or its address."""
+        if session.peer_key in self.node_keys:
+            return self.nodes, session.peer_key or b""
+        return self.clients, session.secret_id or network_of(session.address[0])
 
     def _may(self, account: bytes, right: Right) -> bool:
         invite = self.invites.by_id.get(account)

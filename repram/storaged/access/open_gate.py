@@ -13,6 +13,9 @@ class OpenGate:
         """Everyone is anyone."""
         return ANYONE
 
+    def blame(self, session: Session) -> None:
+        """Everyone may do as much as they like."""
+
     def refuse_denied(self, item: bytes, owner: bytes) -> None:
         """Nothing is denied."""
 

@@ -25,10 +25,27 @@ def test_no_more_pass_than_the_burst_and_the_rate_allow(waits: list[float]) -> N
         assert passed <= 5 + 2 * now + 1e-6
 
 
+def test_what_is_forfeited_is_earned_again_before_anything_passes() -> None:
+    now = 0.0
+    buckets = Buckets(2, 5, lambda: now)
+    buckets.take("who")
+    for _ in range(9):
+        buckets.forfeit("who", 0.5)
+    now = 2.9  # five are owed at most, and the next makes six
+    with pytest.raises(RateLimited):
+        buckets.take("who")
+    now = 3.1
+    buckets.take("who")
+    with pytest.raises(RateLimited):
+        buckets.take("who")
+    buckets.take("another")
+
+
 def test_a_rate_of_nothing_limits_nothing() -> None:
     buckets = Buckets(0, 0, lambda: 0.0)
     for _ in range(100):
         buckets.take("who")
+        buckets.forfeit("who", 1)
     assert len(buckets) == 0
 
 

@@ -166,6 +166,20 @@ def test_who_asks_too_often_waits(clock: Clock, times: Times) -> None:
         gate.admit(STRANGER, Right.READ)
 
 
+def test_who_is_to_blame_asks_less_often(clock: Clock, times: Times) -> None:
+    gate = keeper(clock, times, Terms(rate=10, burst=20))
+    _, friend = bearer(gate)
+    for session in (STRANGER, friend):
+        gate.admit(session, Right.READ)
+    for _ in range(10):
+        gate.blame(STRANGER)
+    with pytest.raises(RateLimited):
+        gate.admit(STRANGER, Right.READ)
+    gate.admit(friend, Right.READ)
+    times.seconds += 0.2  # nineteen there were, and twenty are gone
+    gate.admit(STRANGER, Right.READ)
+
+
 def test_a_self_made_key_earns_no_bucket(clock: Clock, times: Times) -> None:
     gate = keeper(clock, times, Terms(rate=10, burst=20))
     for number in range(20):
