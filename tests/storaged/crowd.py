@@ -128,7 +128,7 @@ def trickling(address: NodeAddress, sessions: int, processes: int) -> Iterator[N
     share = [
         subprocess.Popen(
             (
-                "nice",
+                *("chrt", "--idle", "0"),
                 *myself("--trickle", str(address), "--process", str(number), "--sessions", each),
             ),
             stdout=subprocess.PIPE,
