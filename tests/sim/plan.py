@@ -338,6 +338,16 @@ def _long_way(plan: Plan, random: Random) -> None:
     plan.both_ways(lambda link: replace(link, delay=150 * MS))
 
 
+def _far_and_fast(plan: Plan, random: Random) -> None:
+    """More is on the way than the first windows allow."""
+    for name in ("stream_window", "session_window"):
+        plan.settings.pop(name, None)
+    link = LinkSettings(delay=150 * MS, rate=20_000_000, queue=3_000_000)
+    client = plan.clients[0]
+    client.there = client.back = link
+    client.requests, client.appetite = (Request(0, 12 << 20, 0),), GREEDY
+
+
 def _long_blackout(plan: Plan, random: Random) -> None:
     start = int(random.uniform(0.2, 2) * SECOND)
     plan.both_ways(lambda link: replace(link, blackouts=((start, start + 5 * SECOND),)))
@@ -437,6 +447,7 @@ TRAITS: tuple[Trait, ...] = (
     Trait("strangers", 0.2, _strangers),
     Trait("wrap", 0.2, _wrap, needs="wrap"),
     Trait("long way", 0.05, _long_way, needs="long paths"),
+    Trait("far and fast", 0.02, _far_and_fast, needs="long paths"),
     Trait("long blackout", 0.05, _long_blackout, needs="blackout recovery"),
     Trait("moving", 0.1, _moving, needs="migration"),
     Trait("restarts", 0.1, _restarts, needs="stateless reset"),
