@@ -1,4 +1,4 @@
-"""Holds facts whose keys its parent can compute: `python -m tests.storaged.disk.keyholder FOLDER`.
+"""Holds facts whose keys its parent can compute: `python -m tests.storaged.disk.keyholder TIER FOLDER`.
 
 It takes a step for each line it reads, and answers with how many keys it has drawn so far.
 """
@@ -7,34 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from nacl._sodium import ffi, lib
-
 from repram.storaged.disk.tier import DiskTier
+from tests.storaged.disk.drawn import Drawn
+from tests.storaged.disk.remembering import NOW, remembering
 from tests.storaged.disk.workload import SLOTS, START
 
 
-class Drawn:
-    """Keys that follow from their number; none of them ever stands in a `bytes` of this process."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, into: memoryview) -> None:
-        self.count += 1
-        seed = self.count.to_bytes(32, "big")
-        lib.randombytes_buf_deterministic(ffi.from_buffer(into), len(into), seed)
-
-
-async def main(folder: Path) -> None:
-    drawn = Drawn()
+async def on_disk(folder: Path, drawn: Drawn, answer: Callable[[], None]) -> None:
+    """Keys go when a fact expires, ends, moves or is replaced."""
     tier = DiskTier.open(folder, draw=drawn, slots=SLOTS)
     assert not list(tier.restore(START))
-
-    def answer() -> None:
-        print(drawn.count, flush=True)
-        sys.stdin.readline()
 
     answer()
     facts = {
@@ -65,5 +50,34 @@ async def main(folder: Path) -> None:
     answer()
 
 
+async def in_memory(folder: Path, drawn: Drawn, answer: Callable[[], None]) -> None:
+    """The keys of a snapshot go when a fact expires or ends, and when another is written."""
+    answer()
+    async with remembering(folder / "snapshot", drawn=drawn) as node:
+        node.keep(b"expires", b"expires" * 700, NOW + 20_000)
+        ends = node.keep(b"ends", b"ends" * 700, NOW + 600_000)
+        node.keep(b"stays", b"stays" * 700, NOW + 700_000)
+        await node.write()
+        answer()
+        node.book.drop(ends)
+        await node.book.tier.settled()
+        await node.book.tier.tend(NOW + 36_000)
+        answer()
+        await node.write(NOW + 36_000)
+        answer()
+    answer()
+
+
+def main(tier: str, folder: Path) -> None:
+    """Goes through all of one tier's steps."""
+    drawn = Drawn()
+
+    def answer() -> None:
+        print(drawn.count, flush=True)
+        sys.stdin.readline()
+
+    asyncio.run({"disk": on_disk, "memory": in_memory}[tier](folder, drawn, answer))
+
+
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    main(sys.argv[1], Path(sys.argv[2]))

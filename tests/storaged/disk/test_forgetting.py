@@ -18,21 +18,21 @@ Look = Callable[[], bytes]
 class Holder:
     """The other process; what it has drawn follows from the count."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
-        self.drawn = 0
+    def __init__(self, process: subprocess.Popen[bytes], first: int) -> None:
+        self.process, self.first = process, first
+        self.drawn = -1
 
     def step(self) -> None:
         assert self.process.stdin
         assert self.process.stdout
-        if self.drawn:
+        if self.drawn >= 0:
             self.process.stdin.write(b"\n")
             self.process.stdin.flush()
         self.drawn = int(self.process.stdout.readline())
 
     def keys(self) -> dict[int, bytes]:
-        """By number; the first draw is the store's id, which is no secret."""
-        numbers = range(2, self.drawn + 1)
+        """By number."""
+        numbers = range(self.first, self.drawn + 1)
         return {n: sodium.randombytes_buf_deterministic(32, n.to_bytes(32, "big")) for n in numbers}
 
     def found_in(self, content: bytes) -> set[int]:
@@ -59,8 +59,8 @@ class Holder:
 
 
 @contextmanager
-def holder(folder: Path) -> Iterator[Holder]:
-    command = [sys.executable, "-m", "tests.storaged.disk.keyholder", str(folder)]
+def holder(tier: str, folder: Path) -> Iterator[Holder]:
+    command = [sys.executable, "-m", "tests.storaged.disk.keyholder", tier, str(folder)]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -68,7 +68,8 @@ def holder(folder: Path) -> Iterator[Holder]:
         cwd=Path(__file__).parents[3],
     ) as process:
         try:
-            yield Holder(process)
+            # What a store on disk draws first is its id, which is no secret.
+            yield Holder(process, first=2 if tier == "disk" else 1)
         finally:
             process.kill()
 
@@ -77,8 +78,8 @@ def files_of(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-def forgets(folder: Path, look: Look) -> None:
-    with holder(folder) as process:
+def disk_forgets(folder: Path, look: Look) -> None:
+    with holder("disk", folder) as process:
         process.step()
         process.step()
         # Five item keys and three bucket keys: 40 s, 300 s, 400 s.
@@ -101,9 +102,34 @@ def forgets(folder: Path, look: Look) -> None:
         assert not process.found_in(process.memory())
 
 
+def snapshot_forgets(folder: Path, look: Look) -> None:
+    with holder("memory", folder) as process:
+        process.step()
+        process.step()
+        assert process.drawn == 6  # an item key and a bucket key of each
+        buckets = process.found_in(look())
+        assert len(buckets) == 3
+        assert process.found_in(process.memory()) == buckets
+        process.step()
+        left = process.found_in(look())
+        assert len(left) == 1
+        assert process.found_in(process.memory()) == left < buckets
+        process.step()
+        assert process.drawn == 8
+        anew = process.found_in(look())
+        assert len(anew) == 1
+        assert process.found_in(process.memory()) == anew != left
+        process.step()
+        assert not process.found_in(process.memory())
+
+
+FORGETS = {"disk": disk_forgets, "memory": snapshot_forgets}
+
+
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs /proc")
-def test_keys_of_what_is_over_are_nowhere(tmp_path: Path) -> None:
-    forgets(tmp_path, lambda: files_of(tmp_path))
+@pytest.mark.parametrize("tier", FORGETS)
+def test_keys_of_what_is_over_are_nowhere(tmp_path: Path, tier: str) -> None:
+    FORGETS[tier](tmp_path, lambda: files_of(tmp_path))
 
 
 @contextmanager
@@ -130,11 +156,12 @@ def image_mounted(folder: Path) -> Iterator[tuple[Path, Path]]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a file system")
-def test_keys_of_what_is_over_are_not_in_the_raw_image(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tier", FORGETS)
+def test_keys_of_what_is_over_are_not_in_the_raw_image(tmp_path: Path, tier: str) -> None:
     with image_mounted(tmp_path) as (at, image):
 
         def raw() -> bytes:
             os.sync()
             return image.read_bytes()
 
-        forgets(at / "store", raw)
+        FORGETS[tier](at / "store", raw)
