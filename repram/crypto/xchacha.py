@@ -25,6 +25,8 @@ KEY_SIZE: Final = 32
 NONCE_SIZE: Final = 24
 TAG_SIZE: Final = 16
 
+_Subkey = ctypes.c_char * KEY_SIZE
+
 
 class Implementation(NamedTuple):
     """One way to compute it: each takes (key, nonce, data, associated data)."""
@@ -57,8 +59,8 @@ def hchacha20(key: bytes, nonce: bytes) -> bytes:
         raise LocalError("this build of PyNaCl does not export HChaCha20")
     if len(key) != KEY_SIZE or len(nonce) < 16:
         raise LocalError("HChaCha20 takes a 32-byte key and a 16-byte nonce")
-    subkey = ctypes.create_string_buffer(KEY_SIZE)
-    _hchacha20(subkey, nonce[:16], key, None)
+    subkey = _Subkey()
+    _hchacha20(subkey, nonce, key, None)
     return subkey.raw
 
 
