@@ -97,7 +97,7 @@ def main() -> int:
     """Runs what is asked for; 1 when memory has grown."""
     parser = argparse.ArgumentParser(prog="python -m tests.proto.churn", description=__doc__)
     parser.add_argument("--sessions", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=float, default=600, help="and for no longer than this")
+    parser.add_argument("--seconds", type=float, default=1800, help="and for no longer than this")
     parser.add_argument("--growth", type=float, default=1.0, help="MiB that memory may grow by")
     arguments = parser.parse_args()
     churn, began, done = Churn(), time.perf_counter(), 0
