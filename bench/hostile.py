@@ -1,8 +1,8 @@
 """An honest client beside a hostile one: `python -m bench.hostile`. How long it waits, with and without.
 
 The node has its ordinary limits on requests, and a core to itself. The hostile client comes from an address
-of its own, and has what processor time the honest one leaves, which goes first wherever root may say so:
-what is measured is how the node shares itself out. `python -m bench.hostile KIND ADDRESS` is the attack.
+of its own, and has what processor time the honest one leaves: what is measured is how the node shares
+itself out. `python -m bench.hostile KIND ADDRESS` is the attack.
 """
 
 from __future__ import annotations

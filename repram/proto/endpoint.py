@@ -121,8 +121,7 @@ class Session:
             taken = self.connection.write(stream, answer, fin=True)
         except SessionClosed:
             return None  # nobody waits for it any more
-        self.endpoint.answered = True
-        self.endpoint.wake()
+        self.endpoint.wake(answered=True)
         if taken == len(answer):
             return None
         rest = self.came_whole(stream)
@@ -272,7 +271,7 @@ class Endpoint:
         self._arrived = asyncio.Event()
         self._turns = Turns()
         self._woken = self._telling = self._handing_out = self._writing = False
-        self.answered = False  # a short stream, since something was sent last
+        self._answered = False  # a short stream, since something was sent last
         self._socket = lib.rp_udp_descriptor(udp)
         self._watch = lib.rp_udp_watch_descriptor(udp)
         self._timer = lib.rp_udp_timer_descriptor(udp)
@@ -394,8 +393,10 @@ class Endpoint:
     ) -> None:
         await self.close()
 
-    def wake(self) -> None:
-        """Something was written or read: one turn at the end of this loop cycle sends it all."""
+    def wake(self, *, answered: bool = False) -> None:
+        """Something was written or read: one turn at the end of this loop cycle sends it all. What
+        answers a short stream may go sooner."""
+        self._answered |= answered
         if not self._woken and not self._telling:
             self._woken = True
             self.loop.call_soon(self.flush)
@@ -407,25 +408,23 @@ class Endpoint:
             return
         found = lib.rp_udp_turn(self._udp, self.core.pointer, why | lib.RP_TURN_HOLD)
         if found & lib.RP_TURN_EVENTS:
-            self._tell()
-            self._send_soon()
+            self._tell(self._send_soon)
         else:
             self._sent(found)
 
     def flush(self) -> None:
         """Sends what waits to be sent."""
-        self._woken = self.answered = False
+        self._woken = self._answered = False
         if self._udp is None:
             return
         found = lib.rp_udp_turn(self._udp, self.core.pointer, 0)
         self._sent(found)
         if found & lib.RP_TURN_EVENTS:
-            self._tell()
-            self.wake()
+            self._tell(self.wake)
 
     def _send_soon(self) -> None:
         """What is answered already does not wait for the tasks that were started beside it."""
-        if self.answered:
+        if self._answered:
             self.flush()
         else:
             self.wake()
@@ -435,9 +434,9 @@ class Endpoint:
             session.write_trace()
         self._watch_writable(bool(found & lib.RP_TURN_WRITABLE))
 
-    def _tell(self) -> None:
-        """Hands out what has happened. The tasks that wait for it run before the flush that is called
-        for at the end, so that what they write goes with it."""
+    def _tell(self, then: Callable[[], None]) -> None:
+        """Hands out what has happened, and calls for a flush behind it. The tasks that wait for it run
+        before one at the end of the loop cycle, so that what they write goes with it."""
         if self._telling:
             return
         self._telling = True
@@ -452,6 +451,7 @@ class Endpoint:
                 self._handle(event)
         finally:
             self._telling = False
+            then()
 
     def _take(self, whole: Whole, first: set[int]) -> None:
         """A stream that somebody has already must not end before its last bytes: it gets them at once.
@@ -460,10 +460,10 @@ class Endpoint:
         session = self._sessions.get(handle)
         if session is None:
             return  # it is over
-        if whole.opened and (handle in first or len(first) == FIRST or self._turns.waits(handle)):
-            self._turns.add(whole)
-            return
         if whole.opened:
+            if handle in first or len(first) == FIRST or self._turns.waits(handle):
+                self._turns.add(whole)
+                return
             first.add(handle)
         session.take_whole(whole)
 
@@ -478,15 +478,9 @@ class Endpoint:
 
     def _hand_out_more(self) -> None:
         self._handing_out = False
-        if self._udp is None:
-            return
-        self._turns.gone()
-        self._telling = True
-        try:
-            self._hand_out()
-        finally:
-            self._telling = False
-        self._send_soon()
+        if self._udp is not None:
+            self._turns.gone()
+            self._tell(self._send_soon)
 
     def traced(self, session: Session, on: bool) -> None:
         """The session's: whether its trace is to be written after each turn."""
@@ -503,22 +497,20 @@ class Endpoint:
         self._writing = wanted
 
     def _handle(self, event: Event) -> None:
-        session = self._sessions.get(event.connection.handle)
+        handle = event.connection.handle
+        session = self._sessions.get(handle)
         if session is None:
-            session = self._sessions[event.connection.handle] = Session(self, event.connection)
+            session = self._sessions[handle] = Session(self, event.connection)
         if event.kind is EventKind.CLOSED:  # what came before it is not lost
-            for whole in self._turns.drop_all(event.connection.handle):
+            for whole in self._turns.drop_all(handle):
                 session.take_whole(whole)
-        dropped = event.kind is EventKind.STOPPED and self._turns.drop(
-            event.connection.handle, event.stream
-        )
-        if dropped:
+        if event.kind is EventKind.STOPPED and self._turns.drop(handle, event.stream):
             return
         session.handle(event)
         if event.kind is EventKind.ACCEPTED:
             self._admit(session)
         elif event.kind is EventKind.CLOSED:
-            self._sessions.pop(event.connection.handle, None)
+            self._sessions.pop(handle, None)
             self._traced.discard(session)
 
     def _admit(self, session: Session) -> None:

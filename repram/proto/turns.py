@@ -22,7 +22,7 @@ class Turns:
         self._waiting: OrderedDict[int, OrderedDict[int, Whole]] = OrderedDict()  # by session
         self._takes = SLICE / 4  # seconds for one stream
         self._began = 0.0
-        self._gone = 1  # streams in the last go
+        self._gone = 0  # streams in the last go
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -61,6 +61,6 @@ class Turns:
             yield whole
 
     def gone(self) -> None:
-        """The last go has been worked on, as far as that goes without waiting."""
-        took = (time.perf_counter() - self._began) / max(1, self._gone)
+        """The last go, which left some, has been worked on, as far as that goes without waiting."""
+        took = (time.perf_counter() - self._began) / self._gone
         self._takes += (took - self._takes) * _SHARE

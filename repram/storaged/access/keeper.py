@@ -17,7 +17,7 @@ from repram.storaged.access.policy import Policy
 from repram.storaged.access.quotas import Quotas
 from repram.storaged.clock import Clock
 
-_BLAMED: Final = 0.1
+_BLAMED: Final = 0.1  # of a bucket
 _NEEDS_INVITE: Final = "Ask the node's owner for an invite, and add it: `repram hosts add`."
 
 
