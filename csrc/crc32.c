@@ -36,7 +36,7 @@ static uint32_t update_tables(uint32_t crc, const uint8_t *p, size_t size) {
     return crc;
 }
 
-/* ---- x86: fold blocks of 16 bytes, or four side by side, with carry-less multiplication ----
+/* ---- x86: fold blocks of 16 bytes, or two or four side by side, with carry-less multiplication ----
  * Constants are x^n mod P, bit-reflected, for the distances folded over (Gopal et al., "Fast CRC
  * Computation for Generic Polynomials Using PCLMULQDQ Instruction"): of each pair the upper is for the
  * distance in bits less 32, the lower for that plus 32. */
@@ -45,12 +45,14 @@ static uint32_t update_tables(uint32_t crc, const uint8_t *p, size_t size) {
 #include <immintrin.h>
 
 #define CLMUL __attribute__((target("pclmul,sse4.1")))
-#define WIDE __attribute__((target("pclmul,sse4.1,avx512f,avx512vl,vpclmulqdq")))
+#define TWO __attribute__((target("pclmul,sse4.1,avx2,vpclmulqdq")))
+#define FOUR __attribute__((target("pclmul,sse4.1,avx512f,avx512vl,vpclmulqdq")))
 
 #define FOLD_128 0x0ccaa009e, 0x1751997d0
 #define FOLD_256 0x15a546366, 0x0f1da05aa
 #define FOLD_384 0x174359406, 0x03db1ecdc
 #define FOLD_512 0x1c6e41596, 0x154442bd4
+#define FOLD_1024 0x14a7fe880, 0x1e88ef372
 #define FOLD_2048 0x1322d1430, 0x11542778a
 
 CLMUL static inline __m128i fold(__m128i x, __m128i next, __m128i k) {
@@ -105,28 +107,55 @@ CLMUL static uint32_t update_folding(uint32_t crc, const uint8_t *p, size_t size
     return finish(fold(fold(fold(a, b, fold_128), c, fold_128), d, fold_128), p, size);
 }
 
-WIDE static inline __m512i load_wide(const uint8_t *p) { return _mm512_loadu_si512((const void *)p); }
+TWO static inline __m256i load_two(const uint8_t *p) {
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
 
-WIDE static inline __m512i fold_wide(__m512i x, __m512i next, __m512i k) {
+TWO static inline __m256i fold_two(__m256i x, __m256i next, __m256i k) {
+    __m256i low = _mm256_clmulepi64_epi128(x, k, 0x00), high = _mm256_clmulepi64_epi128(x, k, 0x11);
+    return _mm256_xor_si256(_mm256_xor_si256(low, high), next);
+}
+
+TWO static uint32_t update_folding_two(uint32_t crc, const uint8_t *p, size_t size) {
+    if (size < 128) return update_folding(crc, p, size);
+    const __m256i fold_1024 = _mm256_broadcastsi128_si256(_mm_set_epi64x(FOLD_1024));
+    const __m256i fold_256 = _mm256_broadcastsi128_si256(_mm_set_epi64x(FOLD_256));
+    __m256i a = _mm256_xor_si256(load_two(p), _mm256_zextsi128_si256(_mm_cvtsi32_si128((int)crc)));
+    __m256i b = load_two(p + 32), c = load_two(p + 64), d = load_two(p + 96);
+    for (p += 128, size -= 128; size >= 128; p += 128, size -= 128) {
+        a = fold_two(a, load_two(p), fold_1024);
+        b = fold_two(b, load_two(p + 32), fold_1024);
+        c = fold_two(c, load_two(p + 64), fold_1024);
+        d = fold_two(d, load_two(p + 96), fold_1024);
+    }
+    a = fold_two(fold_two(fold_two(a, b, fold_256), c, fold_256), d, fold_256);
+    for (; size >= 32; p += 32, size -= 32) a = fold_two(a, load_two(p), fold_256);
+    __m128i first = _mm256_castsi256_si128(a), second = _mm256_extracti128_si256(a, 1);
+    return finish(fold(first, second, _mm_set_epi64x(FOLD_128)), p, size);
+}
+
+FOUR static inline __m512i load_four(const uint8_t *p) { return _mm512_loadu_si512((const void *)p); }
+
+FOUR static inline __m512i fold_four(__m512i x, __m512i next, __m512i k) {
     enum { XOR_OF_THREE = 0x96 };
     __m512i low = _mm512_clmulepi64_epi128(x, k, 0x00), high = _mm512_clmulepi64_epi128(x, k, 0x11);
     return _mm512_ternarylogic_epi64(low, high, next, XOR_OF_THREE);
 }
 
-WIDE static uint32_t update_folding_wide(uint32_t crc, const uint8_t *p, size_t size) {
+FOUR static uint32_t update_folding_four(uint32_t crc, const uint8_t *p, size_t size) {
     if (size < 256) return update_folding(crc, p, size);
     const __m512i fold_2048 = _mm512_broadcast_i32x4(_mm_set_epi64x(FOLD_2048));
     const __m512i fold_512 = _mm512_broadcast_i32x4(_mm_set_epi64x(FOLD_512));
-    __m512i a = _mm512_xor_si512(load_wide(p), _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)crc)));
-    __m512i b = load_wide(p + 64), c = load_wide(p + 128), d = load_wide(p + 192);
+    __m512i a = _mm512_xor_si512(load_four(p), _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)crc)));
+    __m512i b = load_four(p + 64), c = load_four(p + 128), d = load_four(p + 192);
     for (p += 256, size -= 256; size >= 256; p += 256, size -= 256) {
-        a = fold_wide(a, load_wide(p), fold_2048);
-        b = fold_wide(b, load_wide(p + 64), fold_2048);
-        c = fold_wide(c, load_wide(p + 128), fold_2048);
-        d = fold_wide(d, load_wide(p + 192), fold_2048);
+        a = fold_four(a, load_four(p), fold_2048);
+        b = fold_four(b, load_four(p + 64), fold_2048);
+        c = fold_four(c, load_four(p + 128), fold_2048);
+        d = fold_four(d, load_four(p + 192), fold_2048);
     }
-    a = fold_wide(fold_wide(fold_wide(a, b, fold_512), c, fold_512), d, fold_512);
-    for (; size >= 64; p += 64, size -= 64) a = fold_wide(a, load_wide(p), fold_512);
+    a = fold_four(fold_four(fold_four(a, b, fold_512), c, fold_512), d, fold_512);
+    for (; size >= 64; p += 64, size -= 64) a = fold_four(a, load_four(p), fold_512);
     __m128i x =
         fold(_mm512_extracti32x4_epi32(a, 0), _mm512_extracti32x4_epi32(a, 3), _mm_set_epi64x(FOLD_384));
     x = fold(_mm512_extracti32x4_epi32(a, 1), x, _mm_set_epi64x(FOLD_256));
@@ -136,13 +165,14 @@ WIDE static uint32_t update_folding_wide(uint32_t crc, const uint8_t *p, size_t 
 
 static int best_method(void) {
     if (!__builtin_cpu_supports("pclmul") || !__builtin_cpu_supports("sse4.1")) return RP_CRC_TABLES;
-    bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                __builtin_cpu_supports("vpclmulqdq");
-    return wide ? RP_CRC_FOLDING_WIDE : RP_CRC_FOLDING;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("vpclmulqdq")) return RP_CRC_FOLDING;
+    bool four = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl");
+    return four ? RP_CRC_FOLDING_FOUR : RP_CRC_FOLDING_TWO;
 }
 #else
 #define update_folding update_tables
-#define update_folding_wide update_tables
+#define update_folding_two update_tables
+#define update_folding_four update_tables
 
 static int best_method(void) { return RP_CRC_TABLES; }
 #endif
@@ -158,7 +188,8 @@ __attribute__((constructor)) static void choose(void) {
 
 uint32_t rp_crc32_by(int how, const uint8_t *data, size_t size) {
     if (how > method) how = method;
-    if (how == RP_CRC_FOLDING_WIDE) return ~update_folding_wide(~0u, data, size);
+    if (how == RP_CRC_FOLDING_FOUR) return ~update_folding_four(~0u, data, size);
+    if (how == RP_CRC_FOLDING_TWO) return ~update_folding_two(~0u, data, size);
     if (how == RP_CRC_FOLDING) return ~update_folding(~0u, data, size);
     return ~update_tables(~0u, data, size);
 }

@@ -339,7 +339,8 @@ int rp_connection_trace_read(rp_core *core, int64_t connection, rp_trace_record 
 uint32_t rp_crc32(const uint8_t *data, size_t size);
 #define RP_CRC_TABLES 0
 #define RP_CRC_FOLDING 1      /* carry-less multiplication */
-#define RP_CRC_FOLDING_WIDE 2 /* four at a time */
+#define RP_CRC_FOLDING_TWO 2  /* two at a time */
+#define RP_CRC_FOLDING_FOUR 3 /* four at a time */
 int rp_crc32_method(void);    /* the best that this CPU has, and rp_crc32 uses */
 uint32_t rp_crc32_by(int method, const uint8_t *data, size_t size); /* that method, or the best below it */
 
