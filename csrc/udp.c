@@ -51,7 +51,10 @@ struct rp_udp {
     int callers_watch;          /* readable when that is, unless they have to wait */
     bool hears;                 /* callers wake the process */
     bool calling;               /* more may wait there than was fetched */
-    int watch;                  /* readable when the socket is, unless it rests */
+    int watch;                  /* readable when the socket is, while that is attended to */
+    bool attends;               /* not while it rests, nor within a turn of a busy time */
+    size_t moved;               /* bytes of this turn */
+    uint64_t busy_until;        /* after a turn that moved much, others are expected to */
     uint64_t armed;             /* when the timer fires, or RP_NEVER */
     uint64_t rests_until;       /* RP_NEVER: it does not */
     uint64_t heard;             /* when something came last */
@@ -130,6 +133,16 @@ static void forbid_fragments(const rp_udp *udp) {
     if (udp->v6) setsockopt(udp->descriptor, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof v6);
 }
 
+/* Whether datagrams wake the process from now on. Returns false when the kernel has no memory for that. */
+static bool attend(rp_udp *udp, bool on) {
+    if (udp->attends == on) return true;
+    struct epoll_event readable = {.events = EPOLLIN};
+    if (epoll_ctl(udp->watch, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, udp->descriptor, &readable) != 0)
+        return false;
+    udp->attends = on;
+    return true;
+}
+
 static int open_socket(rp_udp *udp, const rp_address *local, rp_address *bound) {
     struct sockaddr_storage name;
     socklen_t size;
@@ -152,8 +165,7 @@ static int open_socket(rp_udp *udp, const rp_address *local, rp_address *bound) 
     udp->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     udp->watch = epoll_create1(EPOLL_CLOEXEC);
     if (udp->timer < 0 || udp->watch < 0) return -errno;
-    struct epoll_event readable = {.events = EPOLLIN};
-    return epoll_ctl(udp->watch, EPOLL_CTL_ADD, udp->descriptor, &readable) != 0 ? -errno : 0;
+    return attend(udp, true) ? 0 : -errno;
 }
 
 /* A second socket at the same address, and a filter that gives it the INITs. The first was bound alone, so
@@ -431,17 +443,13 @@ static bool flush(rp_udp *udp, rp_core *core, uint64_t now) {
 
 /* ---- a turn ---- */
 
-static void watch(int epoll, int descriptor, bool on) {
-    struct epoll_event readable = {.events = on ? EPOLLIN : 0};
-    epoll_ctl(epoll, EPOLL_CTL_MOD, descriptor, &readable);
-}
-
 static bool transmit_all(rp_udp *udp, rp_core *core, uint64_t now) {
     for (;;) {
         if (!flush(udp, core, now)) return false;
         udp->waiting = rp_core_transmit(core, udp->out, BATCH, udp->send_buffer, (size_t)BATCH * SLOT, now);
         if (!udp->waiting) return true;
         udp->went += udp->waiting;
+        for (int i = 0; i < udp->waiting; i++) udp->moved += udp->out[i].size;
     }
 }
 
@@ -457,7 +465,8 @@ static bool in_use(rp_udp *udp, const rp_core *core, uint64_t now) {
 static void hear_callers(rp_udp *udp, bool on) {
     if (udp->callers < 0 || udp->hears == on) return;
     udp->hears = on;
-    watch(udp->callers_watch, udp->callers, on);
+    struct epoll_event readable = {.events = on ? EPOLLIN : 0};
+    epoll_ctl(udp->callers_watch, EPOLL_CTL_MOD, udp->callers, &readable);
 }
 
 /* What waits in the core is answered before more is fetched; the kernel drops what finds no room. */
@@ -500,6 +509,7 @@ static void receive_all(rp_udp *udp, rp_core *core, uint64_t now) {
         if (count > 0) {
             rp_core_receive(core, udp->in, count, now);
             udp->came += count;
+            udp->moved += came;
         }
         if (came < MUCH || !transmit_all(udp, core, now) || !answer_callers(udp, core)) return;
         total += came;
@@ -519,15 +529,13 @@ static void rest(rp_udp *udp, uint64_t now) {
     if (udp->trickled > TRICKLE) udp->trickled = TRICKLE;
     bool worth = resting ? udp->came > 1 && !answering : udp->trickled == TRICKLE;
     udp->rests_until = worth ? now + REST : RP_NEVER;
-    if (worth != resting) watch(udp->watch, udp->descriptor, !worth);
     if (resting && !worth) udp->trickled = 0;
     udp->heard = now;
     udp->came = udp->went = 0;
     udp->largest = 0;
 }
 
-int rp_udp_turn(rp_udp *udp, rp_core *core, int why) {
-    uint64_t now = rp_udp_now();
+static int turn(rp_udp *udp, rp_core *core, int why, uint64_t now) {
     if (why & RP_TURN_TIMER) acknowledge_timer(udp);
     if (why & RP_TURN_CALLERS) udp->calling = true;
     if (why & RP_TURN_READABLE || now >= udp->rests_until) {
@@ -535,11 +543,23 @@ int rp_udp_turn(rp_udp *udp, rp_core *core, int why) {
         rest(udp, now);
     }
     rp_core_timeout(core, now);
-    arm(udp, udp->rests_until);
     if (why & RP_TURN_HOLD && rp_core_has_events(core)) return RP_TURN_EVENTS;
     bool all = transmit_all(udp, core, now) && answer_callers(udp, core);
     if (all && (udp->deaf_until || rp_core_has_callers(core))) arm(udp, udp->deaf_until);
     uint64_t deadline = rp_core_deadline(core);
     arm(udp, all || deadline ? deadline : RP_NEVER);
     return (rp_core_has_events(core) ? RP_TURN_EVENTS : 0) | (all ? 0 : RP_TURN_WRITABLE);
+}
+
+/* Unattended, the kernel takes in and gives out datagrams without telling of each: worth two system calls in
+ * a busy time. */
+int rp_udp_turn(rp_udp *udp, rp_core *core, int why) {
+    uint64_t now = rp_udp_now();
+    if (now < udp->busy_until) attend(udp, false);
+    udp->moved = 0;
+    int result = turn(udp, core, why, now);
+    if (udp->moved >= MUCH) udp->busy_until = now + A_WHILE;
+    if (!attend(udp, udp->rests_until == RP_NEVER)) udp->rests_until = now + REST;
+    arm(udp, udp->rests_until);
+    return result;
 }
