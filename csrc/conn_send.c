@@ -124,6 +124,8 @@ static void put_stream_control(rp_conn *c, rp_writer *w, rp_stream *s) {
     s->reset_due = s->stop_due = s->credit_due = false;
 }
 
+static uint64_t pace(const rp_conn *c) { return c->cc.table->rate(&c->cc, c->loss.smoothed); }
+
 static uint64_t session_credit(const rp_conn *c) { return c->out_limit - c->out_total; }
 
 /* Returns false when this packet has no room for another frame of the stream. */
@@ -153,11 +155,21 @@ static void await_credit(rp_conn *c, rp_stream *s) {
     c->awaiting_credit.last = s;
 }
 
-/* Where the stream stands after its turn: done for now, held by the session's credit, or behind the others.
+/* A turn is as much as leaves in a millisecond: what is whole soon can be used soon, and nobody waits long.
  */
-static void requeue(rp_conn *c, rp_stream *s) {
+static bool turn_over(const rp_conn *c, rp_stream *s, size_t sent) {
+    enum { TURNS_A_SECOND = 1000 };
+    s->turn += sent;
+    return !sent || s->turn >= pace(c) / TURNS_A_SECOND;
+}
+
+/* Where the stream stands after a packet: done for now, held by the session's credit, still first, or behind
+ * the others. */
+static void requeue(rp_conn *c, rp_stream *s, size_t sent) {
     bool more = rp_stream_has_repeat(s) || rp_stream_has_new(s);
     bool held = more && !rp_stream_has_repeat(s) && !session_credit(c) && s->out_next < s->out_end;
+    if (more && !held && !turn_over(c, s, sent)) return;
+    s->turn = 0;
     rp_conn_unqueue_stream(c, s);
     if (held)
         await_credit(c, s);
@@ -168,14 +180,14 @@ static void requeue(rp_conn *c, rp_stream *s) {
 static bool put_stream(rp_conn *c, rp_writer *w, rp_stream *s) {
     if (room(w) < STREAM_CONTROL_MAX || few_records(c)) return false;
     put_stream_control(c, w, s);
-    uint8_t *before = w->p;
+    uint8_t *start = w->p, *before = start;
     bool fits = put_stream_data(c, w, s);
     while (fits && w->p != before && rp_stream_has_repeat(s) &&
            !few_records(c)) { /* small repeats share a packet */
         before = w->p;
         fits = put_stream_data(c, w, s);
     }
-    if (fits) requeue(c, s);
+    if (fits) requeue(c, s, (size_t)(w->p - start));
     return fits;
 }
 
@@ -204,8 +216,6 @@ static uint64_t window_left(const rp_conn *c) {
     if (window < c->mtu) window = c->mtu;
     return window > c->in_flight ? window - c->in_flight : 0;
 }
-
-static uint64_t pace(const rp_conn *c) { return c->cc.table->rate(&c->cc, c->loss.smoothed); }
 
 /* How many bytes of eliciting packets may leave now; when only the pacer says none, it says until when. */
 static uint64_t allowance(rp_conn *c, uint64_t now) {

@@ -21,6 +21,7 @@ typedef struct rp_stream {
     struct rp_stream *sibling_next, *sibling_previous; /* all streams of the session */
     struct rp_stream *queue_next, *queue_previous;
     struct rp_stream *event_next;
+    uint64_t turn;                   /* bytes sent since it came first in its queue */
     uint8_t queue, priority, events; /* events: bits 1 << RP_EVENT_*, waiting to be polled */
     bool has_event;
 

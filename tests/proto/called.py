@@ -19,10 +19,12 @@ def node(**settings: object) -> Core:
     )
 
 
-def talk(core: Core | None = None, session: int = SESSION, **limits: int) -> Talk:
+def talk(
+    core: Core | None = None, session: int = SESSION, *, rtt: float = 0, **limits: int
+) -> Talk:
     """A caller by hand that the node has accepted."""
     begun = Talk(core or node(), NOW, session=session)
-    begun.begin(**limits)
+    begun.begin(rtt, **limits)
     return begun
 
 

@@ -7,11 +7,22 @@ from the arena. Each abuse has its control: the same in measure is borne.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
 from repram.proto.connection import Cause, EventKind
-from tests.proto.by_hand import PADDING, PING, STREAM, Frame, Talk, ack, frame, stream
+from tests.proto.by_hand import (
+    PADDING,
+    PING,
+    STREAM,
+    STREAM_FIN,
+    Frame,
+    Talk,
+    ack,
+    frame,
+    stream,
+)
 from tests.proto.called import ending, node, talk
 
 MIB, PAGE, BLOCK = 1 << 20, 1 << 15, 1 << 12
@@ -226,18 +237,35 @@ def test_who_opens_all_the_streams_it_may_holds_up_no_other_session() -> None:
     assert sum(len(each.data) for each in said) >= 8_000
 
 
-def test_each_stream_has_its_turn_before_one_has_two() -> None:
-    begun, count = talk(session_window=100 * MIB), 50
+def acknowledges_all(begun: Talk) -> bytes:
+    """An ACK of everything that was heard: the node leaves numbers out now and then."""
+    heard, ranges = sorted(begun.caller.heard, reverse=True), [0]
+    for after, number in pairwise(heard):
+        if number == after - 1:
+            ranges[-1] += 1
+        else:
+            ranges += [after - number - 2, 0]
+    return ack(heard[0], *ranges)
+
+
+def test_each_stream_has_its_turn_of_a_millisecond_before_one_has_two() -> None:
+    begun, count, size = talk(rtt=0.1, session_window=100 * MIB), 20, 200_000
     for number in range(0, 2 * count, 2):
         begun.say(stream(number, 0, b"?", fin=True))
     for number in range(0, 2 * count, 2):
-        begun.connection.write(number, bytes(5_000), fin=True)
-    turns: list[int] = []
-    while len(turns) < count:
-        said = begun.say(*([acknowledges(begun)] if turns else [PING]))
-        said += begun.wait(0.01)
-        turns += [each.values[0] for each in said if each.kind == STREAM]
-    assert sorted(turns[:count]) == list(range(0, 2 * count, 2))
+        begun.connection.write(number, bytes(size), fin=True)
+    turns: list[tuple[int, int]] = []  # whose, and how much
+    fastest = 0
+    while sum(much for _, much in turns) < count * size:
+        said = begun.say(acknowledges_all(begun))
+        fastest = max(fastest, begun.connection.stats().rate)
+        for each in said + begun.wait(0.1):
+            if each.kind in (STREAM, STREAM_FIN):
+                before = turns.pop()[1] if turns and turns[-1][0] == each.values[0] else 0
+                turns.append((each.values[0], before + len(each.data)))
+    assert [number for number, _ in turns[:count]] == list(range(0, 2 * count, 2))
+    longest = max(much for _, much in turns)
+    assert 2 * 1200 < longest <= fastest / 1000 + 1200, (longest, fastest)
 
 
 # ---- streams opened and given up
