@@ -24,6 +24,7 @@ DAEMONS = ("repram.storaged", "repram.coordd", "repram.clientd")
 FOUNDATION = (
     "repram.errors",
     "repram.ids",
+    "repram.buffers",
 )  # each imports only those before it; everyone may import them
 CORE_USERS = ("repram.proto.primitives", "repram.proto.connection", "repram.proto.endpoint")
 PURE = ("repram.overlay", "repram.clientd.plan", "repram.coordd.matchmaking")

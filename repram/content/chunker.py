@@ -50,19 +50,21 @@ class Chunker:
             block = self._read_block()
         yield from self._padded(block)
 
-    def _padded(self, last: bytearray) -> Iterator[bytearray]:
+    def _padded(self, last: bytes | bytearray) -> Iterator[bytes | bytearray]:
         """The rest of the content, then zeros up to the padded total."""
         missing = padme(self.size) - self.size + len(last)
         while missing:
             length = min(CHUNK_SIZE, missing)
             yield last + bytes(length - len(last))
-            missing, last = missing - length, bytearray()
+            missing, last = missing - length, b""
 
-    def _read_block(self) -> bytearray:
+    def _read_block(self) -> bytes | bytearray:
         """A full block, or what is left: pipes give short reads in between."""
-        block = bytearray()
-        while len(block) < CHUNK_SIZE and (piece := self._source.read(CHUNK_SIZE - len(block))):
-            block += piece
+        block: bytes | bytearray = self._source.read(CHUNK_SIZE)
+        if 0 < len(block) < CHUNK_SIZE:
+            block = bytearray(block)
+            while len(block) < CHUNK_SIZE and (piece := self._source.read(CHUNK_SIZE - len(block))):
+                block += piece
         self.size += len(block)
         return block
 

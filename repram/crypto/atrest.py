@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from nacl._sodium import ffi, lib
 
+from repram.buffers import unset
 from repram.crypto import labels
 from repram.crypto.xchacha import KEY_SIZE, NONCE_SIZE, TAG_SIZE, Bytes
 from repram.errors import IntegrityFailure, LocalError
@@ -30,7 +31,7 @@ def draw_random(into: memoryview) -> None:
 
 def seal_body(key: memoryview, body: Bytes) -> bytearray:
     """The body under a key that is used this once, and its tag."""
-    sealed = bytearray(len(body) + TAG_SIZE)
+    sealed = unset(len(body) + TAG_SIZE)
     _seal(sealed, key, _ONCE, body, labels.STORED_BODY)
     return sealed
 
@@ -39,7 +40,7 @@ def open_body(key: memoryview, sealed: Bytes) -> bytearray:
     """The body, or IntegrityFailure when one bit of it is different."""
     if len(sealed) < TAG_SIZE:
         raise IntegrityFailure("the stored bytes are shorter than their tag")
-    body = bytearray(len(sealed) - TAG_SIZE)
+    body = unset(len(sealed) - TAG_SIZE)
     if not _open(body, key, _ONCE, sealed, labels.STORED_BODY):
         raise IntegrityFailure("the stored bytes do not open under their key")
     return body

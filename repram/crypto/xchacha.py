@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from nacl.exceptions import CryptoError
 
+from repram.buffers import unset
 from repram.errors import IntegrityFailure, LocalError
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
@@ -85,14 +86,14 @@ def _load_hchacha20() -> Callable[[object, bytes, bytes, None], int] | None:
 
 def _composed_encrypt(key: bytes, nonce: bytes, plaintext: Bytes, associated: bytes) -> Bytes:
     cipher = ChaCha20Poly1305(hchacha20(key, nonce))
-    sealed = bytearray(len(plaintext) + TAG_SIZE)
+    sealed = unset(len(plaintext) + TAG_SIZE)
     cipher.encrypt_into(_inner_nonce(nonce), plaintext, associated, sealed)
     return sealed
 
 
 def _composed_decrypt(key: bytes, nonce: bytes, sealed: Bytes, associated: bytes) -> Bytes:
     cipher = ChaCha20Poly1305(hchacha20(key, nonce))
-    plaintext = bytearray(len(sealed) - TAG_SIZE)
+    plaintext = unset(len(sealed) - TAG_SIZE)
     cipher.decrypt_into(_inner_nonce(nonce), sealed, associated, plaintext)
     return plaintext
 

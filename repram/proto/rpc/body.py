@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import AsyncExitStack
 from typing import Final, TypeAlias
 
+from repram.buffers import unset
 from repram.errors import StreamReset
 from repram.proto.endpoint import Session
 from repram.proto.rpc.failures import Malformed, broken_off
@@ -55,7 +56,7 @@ class Incoming:
 
     async def take(self, size: int) -> bytearray:
         """All of a body of exactly `size` bytes; the caller has checked that it can hold them."""
-        body = bytearray(size)
+        body = unset(size)
         await self._fill(memoryview(body))
         if await self.read(1):
             raise Malformed(f"more than the {size} bytes that were announced came")
@@ -64,10 +65,10 @@ class Incoming:
     async def take_rest(self, limit: int) -> bytearray:
         """Whatever comes until the end, if it is not more than `limit` bytes. What is kept for it grows with
         what has come, for the limit may be far away."""
-        body, done = bytearray(min(limit, PIECE)), 0
+        body, done = unset(min(limit, PIECE)), 0
         while done < limit:
             if done == len(body):
-                grown = bytearray(min(limit, 4 * done))
+                grown = unset(min(limit, 4 * done))
                 grown[:done] = body
                 body = grown
             with memoryview(body)[done:] as free:
@@ -82,7 +83,7 @@ class Incoming:
 
     async def take_exactly(self, size: int) -> bytearray:
         """The next `size` bytes."""
-        part = bytearray(size)
+        part = unset(size)
         await self._fill(memoryview(part))
         return part
 

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from blake3 import blake3
 
+from repram.buffers import unset
 from repram.crypto import atrest
 from repram.errors import IntegrityFailure, LocalError, NotFound, RepramError
 from repram.storaged.disk.arena import NO_SLOT, Arena
@@ -313,7 +314,7 @@ class DiskTier:
         at, slot = place.at, place.slot
         if at is None or slot == NO_SLOT:
             raise NotFound("this fact's time is over, and its key is gone")
-        sealed = bytearray(sealed_size(place.size))
+        sealed = unset(sealed_size(place.size))
         if self._files.read_into(at[0].file, sealed, at[1]) < len(sealed):
             raise IntegrityFailure("the stored bytes are cut short")
         return atrest.open_body(self._writer.arena.key(slot), sealed)
