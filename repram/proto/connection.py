@@ -132,8 +132,7 @@ class Settings:
 DEFAULTS: Final = Settings()
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that the application is to know of a session or one of its streams."""
 
     kind: EventKind

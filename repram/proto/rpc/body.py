@@ -27,11 +27,11 @@ class Incoming:
     """
 
     def __init__(
-        self, stream: Stream, patience: float, starved: Callable[[], None] | None = None
+        self, stream: Stream, patience: Patience, starved: Callable[[], None] | None = None
     ) -> None:
         self.held = AsyncExitStack()  # what is entered there is left once the answer has gone
         self._stream = stream
-        self._patience = Patience(patience, stream.moved)
+        self._patience = patience
         self._starved = starved
 
     @property
@@ -108,14 +108,18 @@ class Incoming:
 
 async def send(stream: Stream, body: Body, patience: float) -> None:
     """Writes all of a body and the end behind it, as fast as the other side takes it and no faster."""
-    left = Patience(patience, stream.moved)
     if isinstance(body, AsyncIterable):
-        await _send_pieces(stream, body, left)
+        await _send_pieces(stream, body, Patience(patience, stream.moved))
     elif body:
         stream.write(body)  # not copied: the transport takes it piece by piece
     stream.send_eof()
+    await drain(stream, patience)
+
+
+async def drain(stream: Stream, patience: float) -> None:
+    """Waits until the transport has taken all that was written."""
     if stream.backlogged:
-        await patiently(stream, stream.drain, left)
+        await patiently(stream, stream.drain, Patience(patience, stream.moved))
 
 
 async def _send_pieces(stream: Stream, body: AsyncIterable[Bytes], left: Patience) -> None:

@@ -14,7 +14,7 @@ from repram.proto.rpc.body import Body, Bytes, Incoming, send
 from repram.proto.rpc.codec import REPLY_HEAD, Codec, P, Q, message_size
 from repram.proto.rpc.deadlines import Deadlines
 from repram.proto.rpc.failures import Code, DeadlinePassed, Malformed, Stalled, broken_off
-from repram.proto.rpc.patience import PATIENCE
+from repram.proto.rpc.patience import PATIENCE, Patience
 from repram.proto.stream import Stream
 
 TIMEOUT: Final = 60.0
@@ -73,7 +73,7 @@ class Caller(Generic[Q, P]):
         async with self._watched(await self._open(due), due) as stream:
             stream.write(self._codec.request(request, within))
             async with _sending(stream, body, self._patience):
-                yield await self._reply(stream)
+                yield await self._reply(stream, Patience(self._patience))
 
     # ---- questions that go out in one piece
 
@@ -118,7 +118,7 @@ class Caller(Generic[Q, P]):
 
     async def _long(self, stream: Stream, due: float | None, max_body: int) -> Answered[P]:
         async with self._watched(stream, due):
-            answer = await self._reply(stream)
+            answer = await self._reply(stream, Patience(self._patience, None))
             return Answered(answer.reply, await answer.body.take_rest(max_body))
 
     async def _open(self, due: float | None) -> Stream:
@@ -145,8 +145,8 @@ class Caller(Generic[Q, P]):
             if not stream.over:
                 stream.reset(Code.UNREAD)
 
-    async def _reply(self, stream: Stream) -> Answering[P]:
-        body = Incoming(stream, self._patience)
+    async def _reply(self, stream: Stream, patience: Patience) -> Answering[P]:
+        body = Incoming(stream, patience)
         (head,) = REPLY_HEAD.unpack(await body.take_exactly(REPLY_HEAD.size))
         message = await body.take_exactly(message_size(head))
         return Answering(self._codec.read_reply(bytes(message)), body)

@@ -14,20 +14,32 @@ T = TypeVar("T")
 
 PATIENCE: Final = 60.0  # seconds
 _STARVED: Final = 0.5  # seconds; see `patiently`
+_MOMENT: Final = (
+    0.01  # seconds; shorter waits are added up: to ask what has moved takes longer than they do
+)
 
 
 class Patience:
-    """So many seconds of waiting; each SLOWEST bytes that move win one back, but it never grows beyond."""
+    """So many seconds of waiting; each SLOWEST bytes that move win one back, but it never grows beyond.
+    What moved before the first is counted does not matter when `moved` is None."""
 
-    __slots__ = ("_most", "_moved", "left")
+    __slots__ = ("_most", "_moved", "_waited", "left")
 
-    def __init__(self, seconds: float, moved: int = 0) -> None:
+    def __init__(self, seconds: float, moved: int | None = 0) -> None:
         self.left = self._most = seconds
         self._moved = moved
+        self._waited = 0.0
+
+    def wait(self, seconds: float, stream: Stream) -> None:
+        """One has waited for what moves on with the stream."""
+        self._waited += seconds
+        if self._waited >= _MOMENT:
+            self.spend(self._waited, stream.moved)
+            self._waited = 0.0
 
     def spend(self, seconds: float, moved: int) -> None:
         """One has waited, and so many bytes have moved in all."""
-        won = (moved - self._moved) / SLOWEST
+        won = 0.0 if self._moved is None else (moved - self._moved) / SLOWEST
         self.left = min(self._most, self.left - seconds + won)
         self._moved = moved
 
@@ -56,5 +68,5 @@ async def patiently(
                 starved()
                 starved = None
         finally:
-            patience.spend(clock() - began, stream.moved)
+            patience.wait(clock() - began, stream)
         patience.refuse()

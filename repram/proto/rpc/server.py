@@ -12,7 +12,7 @@ import msgspec
 
 from repram.errors import Busy, RepramError, SessionClosed, StreamReset
 from repram.proto.endpoint import Session
-from repram.proto.rpc.body import Body, Incoming, send
+from repram.proto.rpc.body import Body, Incoming, drain, send
 from repram.proto.rpc.codec import REQUEST_HEAD, Codec, P, Q, message_size
 from repram.proto.rpc.failures import (
     Code,
@@ -22,7 +22,7 @@ from repram.proto.rpc.failures import (
     UnknownRequest,
     failure_of,
 )
-from repram.proto.rpc.patience import PATIENCE, Patience, patiently
+from repram.proto.rpc.patience import PATIENCE, Patience
 from repram.proto.rpc.slots import Slots, Waiting
 from repram.proto.stream import Stream
 
@@ -191,7 +191,7 @@ class _Calls(Generic[Q, P]):
     async def _call(self, stream: Stream) -> None:
         """A call that comes piece by piece."""
         began = perf_counter_ns()
-        incoming = Incoming(stream, self._server.patience)
+        incoming = Incoming(stream, Patience(self._server.patience, None))
         try:
             head, left = REQUEST_HEAD.unpack(await incoming.take_exactly(REQUEST_HEAD.size))
             message = await incoming.take_exactly(message_size(head))
@@ -225,7 +225,7 @@ class _Calls(Generic[Q, P]):
         try:
             async with deadline:
                 await self._server.slots.take(self._waiting)
-                incoming = Incoming(stream, self._server.patience, self._starved)
+                incoming = Incoming(stream, Patience(self._server.patience, None), self._starved)
                 try:
                     answering = handler(request, incoming)
                     answer = await self._outcome(stream, answering, kind, began)
@@ -272,7 +272,7 @@ class _Calls(Generic[Q, P]):
     async def _drain(self, stream: Stream) -> None:
         self._server.begin()
         try:
-            await patiently(stream, stream.drain, Patience(self._server.patience, stream.moved))
+            await drain(stream, self._server.patience)
         finally:
             self._server.end()
 
