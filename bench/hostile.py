@@ -13,7 +13,8 @@ import os
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
+from statistics import median
 from typing import Final
 
 import msgspec
@@ -148,21 +149,29 @@ async def honestly(address: str, seconds: float) -> dict[str, float]:
 
 
 async def beside(seconds: float, rounds: int) -> None:
-    """The honest client alone, and then beside each attack."""
+    """The honest client beside each attack, and right before it alone: how many times as long it waits."""
+    times: dict[str, list[dict[str, float]]] = {kind: [] for kind in ATTACKS}
     for number in range(rounds):
-        for kind in (None, *ATTACKS):
-            with node(limits=True) as (_, address), ExitStack() as around:
-                attacking = around.enter_context(attacked(kind, address)) if kind else None
-                await asyncio.sleep(1.5 if kind else 0)
-                waited = await honestly(address, seconds)
-                spent = attacking.cpu_s() if attacking else 0
+        for kind in ATTACKS:
+            with node(limits=True) as (_, address):
+                alone = await honestly(address, seconds)
+                with attacked(kind, address) as attacking:
+                    await asyncio.sleep(1.5)
+                    waited = await honestly(address, seconds)
+                    spent = attacking.cpu_s()
+            times[kind].append({name: round(waited[name] / alone[name], 2) for name in waited})
+            for beside, measured in ((None, alone), (kind, waited)):
+                tell("hostile", round=number, beside=beside or f"nobody, before {kind}", **measured)
             tell(
                 "hostile",
-                beside=kind or "nobody",
                 round=number,
-                **waited,
+                beside=kind,
+                times=times[kind][-1],
                 cpu_s_attack=round(spent, 1),
             )
+    for kind, all_times in times.items():
+        medians = {name: median(each[name] for each in all_times) for name in all_times[0]}
+        tell("hostile", beside=kind, rounds=rounds, median_times=medians)
 
 
 def main() -> None:
@@ -171,7 +180,7 @@ def main() -> None:
     parser.add_argument("kind", nargs="?", choices=ATTACKS)
     parser.add_argument("address", nargs="?")
     parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     os.sched_setaffinity(0, {CORES[0]})
     uvloop.run(attack(args.kind, args.address) if args.kind else beside(args.seconds, args.rounds))
