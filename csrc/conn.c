@@ -24,8 +24,8 @@ void rp_conn_init(rp_conn *c, rp_core *core, int64_t handle, const rp_address *p
     c->mtu = c->pmtu.size;
     rp_cc_init(&c->cc, core->config.controller, c->mtu, now);
     rp_pacer_init(&c->pacer, c->mtu, now);
-    uint64_t largest = core->config.session_window;
-    c->in_window = largest < 2 * RP_FIRST_WINDOW ? largest : 2 * RP_FIRST_WINDOW;
+    c->in_most = core->config.session_window;
+    c->in_window = c->in_most < 2 * RP_FIRST_WINDOW ? c->in_most : 2 * RP_FIRST_WINDOW;
     c->in_limit = c->in_window;
     c->streams_granted = core->config.max_streams;
     c->ecn = core->config.ecn;
@@ -353,7 +353,7 @@ void rp_conn_consumed(rp_conn *c, rp_stream *s, uint64_t bytes, uint64_t now) {
     const rp_config *config = &c->core->config;
     c->in_consumed += bytes;
     if (c->in_limit - c->in_consumed < c->in_window / 4 * 3) { /* early: one lost packet may hold up much */
-        widen(&c->in_window, config->session_window, c->granted_at, c, now);
+        widen(&c->in_window, c->in_most, c->granted_at, c, now);
         c->in_limit = c->in_consumed + c->in_window;
         c->granted_at = now;
         c->max_data_due = true;

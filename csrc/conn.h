@@ -101,7 +101,7 @@ typedef struct rp_conn {
     uint32_t stream_count;
     uint64_t streams_opened, peer_streams_opened;
     uint64_t out_total, out_limit; /* session credit: new bytes sent, and the peer's limit */
-    uint64_t in_total, in_consumed, in_limit, in_window, granted_at;
+    uint64_t in_total, in_consumed, in_limit, in_window, in_most, granted_at;
     uint64_t streams_granted, streams_allowed; /* counts: the peer may open, we may open */
     uint64_t peer_streams_closed;
     rp_slow slow;

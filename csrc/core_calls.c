@@ -257,6 +257,14 @@ int rp_stream_stop(rp_core *core, int64_t handle, uint64_t id, uint64_t code) {
     return 0;
 }
 
+int rp_connection_grant(rp_core *core, int64_t handle, uint64_t ahead) {
+    rp_conn *c = rp_core_find_conn(core, handle);
+    if (!c || !rp_conn_open(c)) return RP_E_GONE;
+    c->in_most = ahead < core->config.session_window ? ahead : core->config.session_window;
+    if (c->in_window > c->in_most) c->in_window = c->in_most;
+    return 0;
+}
+
 int rp_connection_close(rp_core *core, int64_t handle, uint64_t code, const uint8_t *reason, size_t size,
                         uint64_t now) {
     rp_conn *c = rp_core_find_conn(core, handle);

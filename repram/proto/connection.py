@@ -418,6 +418,10 @@ class Connection:
         """Reads no more of it."""
         _call(lib.rp_stream_stop, self._core.pointer, self.handle, stream, code)
 
+    def grant(self, ahead: int) -> None:
+        """The peer may send so many bytes of streams ahead from now on, within what the settings allow."""
+        _call(lib.rp_connection_grant, self._core.pointer, self.handle, ahead)
+
     def close(self, code: int = 0, reason: str = "", *, now: int | None = None) -> None:
         """Ends the session; closing one that has ended does nothing."""
         text = reason.encode()[: lib.RP_MAX_REASON]

@@ -13,6 +13,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TextIO
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 ANY: Final = ("0.0.0.0", 0)  # a caller listens nowhere; a node says where
 BACKLOG: Final = 1024  # sessions or streams that wait to be accepted
+_LITTLE: Final = 1 << 16  # bytes that a peer may send ahead which is held back
+_MUCH: Final = 1 << 60
 FIRST: Final = 4  # sessions whose first call is handed out as soon as it comes, in one turn
 
 
@@ -70,6 +73,7 @@ class Session:
         self._trace: TextIO | None = None
         self._up = asyncio.Event()
         self._error: RepramError | None = None
+        self._held_back = False
 
     @property
     def peer_key(self) -> bytes | None:
@@ -90,6 +94,13 @@ class Session:
     def closed(self) -> bool:
         """Whether the session has ended, for whatever reason."""
         return self._error is not None
+
+    def hold_back(self, on: bool = True) -> None:
+        """Has the peer send little at once, however much it has to say; or as much as ever again."""
+        if on != self._held_back and not self.closed:
+            self._held_back = on
+            with suppress(SessionClosed):
+                self.connection.grant(_LITTLE if on else _MUCH)
 
     async def open_stream(self, priority: int = 4) -> Stream:
         """A new stream; waits while the peer allows no more at once."""

@@ -319,6 +319,29 @@ def test_a_reader_that_keeps_up_is_granted_ever_more() -> None:
     assert written > 2 * FIRST_WINDOW
 
 
+def test_who_is_held_back_sends_little_ahead_until_it_is_let_go() -> None:
+    duo, mine, theirs = joined(Settings(stream_window=MIB, session_window=MIB))
+    stream = mine.open_stream()
+
+    def ahead() -> int:
+        """What comes while nobody reads; then all of it is read."""
+        for _ in range(8):
+            mine.write(stream, TEXT)
+            duo.run(0.2)
+        return len(read_all(theirs, stream)[0])
+
+    theirs.grant(64 * KIB)
+    assert ahead() > 512 * KIB  # what was granted before stays granted
+    for _ in range(4):
+        assert 16 * KIB < ahead() <= 64 * KIB
+    theirs.grant(MIB)
+    for _ in range(100):  # whoever keeps up is granted ever more
+        mine.write(stream, TEXT)
+        duo.run(0.02)
+        read_all(theirs, stream)
+    assert ahead() > 512 * KIB
+
+
 def test_a_short_write_is_followed_by_the_news_that_there_is_room() -> None:
     duo, mine, theirs = joined()
     stream = mine.open_stream()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from repram.errors import Busy, NotAllowed
+from repram.errors import Busy, NotAllowed, RateLimited
 from repram.proto.endpoint import Session
 from repram.storaged.access.buckets import BURST, RATE, Buckets, network_of
 from repram.storaged.access.denied import Denied
@@ -62,7 +62,12 @@ class Keeper:
         """The account that is charged; raises NotAllowed, RateLimited or ClockRefused."""
         account = session.secret_id or ANYONE
         buckets, who = self._bucket(session)
-        buckets.take(who)
+        try:
+            buckets.take(who)
+        except RateLimited:
+            session.hold_back()  # what else it has under way costs the others less time
+            raise
+        session.hold_back(False)
         if self._clock.settled:
             self._refuse_without(account, right)
         else:

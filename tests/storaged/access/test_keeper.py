@@ -27,9 +27,13 @@ class Peer:
     secret_id: bytes | None = None
     peer_key: bytes | None = None
     address: tuple[str, int] = ("192.0.2.1", 4000)
+    held_back: bool = False
 
     def __call__(self) -> Session:
         return cast(Session, self)
+
+    def hold_back(self, on: bool = True) -> None:
+        self.held_back = on
 
 
 @dataclass
@@ -178,6 +182,19 @@ def test_who_is_to_blame_asks_less_often(clock: Clock, times: Times) -> None:
     gate.admit(friend, Right.READ)
     times.seconds += 0.2  # nineteen there were, and twenty are gone
     gate.admit(STRANGER, Right.READ)
+
+
+def test_who_is_refused_is_held_back_until_it_is_served_again(clock: Clock, times: Times) -> None:
+    gate, peer = keeper(clock, times, Terms(rate=10, burst=1)), Peer()
+    gate.admit(peer(), Right.READ)
+    held_back = [peer.held_back]
+    with pytest.raises(RateLimited):
+        gate.admit(peer(), Right.READ)
+    held_back.append(peer.held_back)
+    times.seconds += 0.1
+    gate.admit(peer(), Right.READ)
+    held_back.append(peer.held_back)
+    assert held_back == [False, True, False]
 
 
 def test_a_self_made_key_earns_no_bucket(clock: Clock, times: Times) -> None:
