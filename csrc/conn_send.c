@@ -131,7 +131,7 @@ static uint64_t session_credit(const rp_conn *c) { return c->out_limit - c->out_
 /* Returns false when this packet has no room for another frame of the stream. */
 static bool put_stream_data(rp_conn *c, rp_writer *w, rp_stream *s) {
     rp_sent_frame frame;
-    size_t head = rp_stream_frame_size(s->id, s->out_end);
+    size_t head = rp_stream_frame_size(s->id, rp_stream_next_offset(s));
     if (room(w) <= head) return false;
     uint64_t before = s->out_next;
     if (!rp_stream_choose(s, &c->core->arena, room(w) - head, session_credit(c), &frame)) return true;

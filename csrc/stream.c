@@ -94,6 +94,12 @@ bool rp_stream_has_new(const rp_stream *s) {
            (s->fin_written && !s->fin_sent && s->out_next == s->out_end);
 }
 
+uint64_t rp_stream_next_offset(const rp_stream *s) {
+    rp_range lost;
+    if (rp_ranges_next(&s->lost, 0, &lost)) return lost.low;
+    return s->fin_lost ? s->out_end : s->out_next;
+}
+
 /* What was lost goes first: the reader waits for it. */
 static bool choose_lost(rp_stream *s, rp_arena *arena, size_t room, rp_sent_frame *out) {
     rp_range range;

@@ -55,6 +55,8 @@ size_t rp_stream_put_lent(rp_stream *stream, rp_arena *arena, const uint8_t *dat
                           uint64_t room);
 bool rp_stream_has_repeat(const rp_stream *stream);
 bool rp_stream_has_new(const rp_stream *stream); /* within the peer's credit for the stream */
+/* Where the frame begins that is chosen next. */
+uint64_t rp_stream_next_offset(const rp_stream *stream);
 /* Chooses what the next STREAM frame carries, at most `room` bytes of data and `credit` new ones. */
 bool rp_stream_choose(rp_stream *stream, rp_arena *arena, size_t room, uint64_t credit, rp_sent_frame *out);
 void rp_stream_frame_acked(rp_stream *stream, rp_arena *arena, const rp_sent_frame *frame);

@@ -121,6 +121,11 @@ def test_a_first_window_is_ten_packets() -> None:
     assert node.connection.stats().in_flight == node.size(*numbers) > FIRST_WINDOW * (MTU - 5)
 
 
+def test_packets_of_something_longer_are_filled_to_the_last_byte() -> None:
+    node, numbers = burst()
+    assert {node.sizes[number] for number in numbers} == {MTU}
+
+
 def test_what_three_later_packets_overtook_is_sent_again_at_once() -> None:
     node, (first, *rest) = burst()
     again, *_ = node.acknowledge(rest[2], 2)
