@@ -13,7 +13,7 @@ import struct
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from blake3 import blake3
 
@@ -41,7 +41,7 @@ VALUE_MAX: Final = RECORD_MAX - OVERHEAD
 
 _START: Final = f"{SPACE_SCHEME}v1."
 _FORM = re.compile(r"repram\+space://v1\.(?P<tail>[A-Za-z0-9_-]{48})")
-_LABELS_KEPT: Final = 16_384
+_NAMES_KEPT: Final = 16_384
 _AAD: Final = struct.Struct(">32sQ")
 _COPY_AGAIN: Final = (
     "Copy the line again, whole: `repram space show` prints it where the space is known."
@@ -89,30 +89,41 @@ class Space:
         return _START + to_base64url(self.secret + _checksum(self.secret))
 
 
+class Named(NamedTuple):
+    """What a name becomes: alike for all members, and nothing to others."""
+
+    raw: bytes  # the name itself
+    label: bytes
+    item: ItemId  # where its record is found
+
+
 class SpaceKeys:
     """Who owns a space's records, what they are called, and how their names and values are sealed."""
 
-    __slots__ = ("_draw", "_labels", "_names", "_values", "signer")
+    __slots__ = ("_draw", "_named", "_names", "_values", "signer")
 
     def __init__(self, space: Space, draw: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self.signer = Signer(labels.derive(labels.SPACE_OWNER, space.secret))
         self._names = labels.derive(labels.SPACE_NAMES, space.secret)
         self._values = labels.derive(labels.SPACE_VALUES, space.secret)
         self._draw = draw
-        self._labels: dict[str, tuple[bytes, bytes]] = {}  # of names asked for lately
+        self._named: dict[str, Named] = {}  # of names asked for lately
 
     @property
     def owner(self) -> bytes:
         """The Ed25519 key that owns every record of the space."""
         return self.signer.key
 
-    def label(self, name: str) -> bytes:
-        """What a name becomes: alike for all members, and nothing to others."""
-        return self._known(name)[0]
-
-    def id_of(self, label: bytes) -> ItemId:
-        """Where the record of a label is found."""
-        return record_id(self.owner, label)
+    def named(self, name: str) -> Named:
+        """What a name becomes, worked out once for names that are used again."""
+        known = self._named.get(name)
+        if known is None:
+            if len(self._named) >= _NAMES_KEPT:
+                self._named.clear()
+            raw = name_bytes(name)
+            label = blake3(raw, key=self._names).digest()
+            known = self._named[name] = Named(raw, label, record_id(self.owner, label))
+        return known
 
     def seal_value(self, item: ItemId, version: int, value: Bytes) -> bytes:
         """Nonce and sealed bytes; they open as this version of this record and as no other."""
@@ -124,29 +135,19 @@ class SpaceKeys:
 
     def seal_name(self, item: ItemId, version: int, name: str) -> bytes:
         """A record's note: its name, for members who list."""
-        return self._seal(labels.SEALED_NOTE, item, version, self._known(name)[1])
+        return self._seal(labels.SEALED_NOTE, item, version, self.named(name).raw)
 
     def open_name(self, item: ItemId, version: int, note: Bytes) -> str:
         """The name in a note; it must be the one that gives the record its id."""
         raw = self._open(labels.SEALED_NOTE, item, version, note)
         try:
             name = raw.decode()
-            placed = self.id_of(self.label(name))
+            placed = self.named(name).item
         except (UnicodeDecodeError, UsageError):
             raise IntegrityFailure(f"the note of {item} holds no name") from None
         if placed != item:
             raise IntegrityFailure(f"the note of {item} holds the name of another record")
         return name
-
-    def _known(self, name: str) -> tuple[bytes, bytes]:
-        """The label of a name and its bytes, worked out once for names that are used again."""
-        known = self._labels.get(name)
-        if known is None:
-            if len(self._labels) >= _LABELS_KEPT:
-                self._labels.clear()
-            raw = name_bytes(name)
-            known = self._labels[name] = (blake3(raw, key=self._names).digest(), raw)
-        return known
 
     def _seal(self, label: bytes, item: ItemId, version: int, data: Bytes) -> bytes:
         nonce = self._draw(xchacha.NONCE_SIZE)

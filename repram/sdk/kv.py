@@ -93,26 +93,22 @@ class Values:
         """Hold a value; with a condition only over this version, or where there is none, else Conflict."""
         check_value(value)
         lifetime, expects = _checked_ttl(ttl), _expected(if_version, if_absent)
-        label = self._keys.label(name)
-        outcome = await self._write(name, label, value, lifetime, expects)
+        outcome = await self._write(name, value, lifetime, expects)
         return Stored(outcome.version, outcome.created, outcome.ttl, outcome.remaining)
 
     async def get(self, name: str) -> Value:
         """The newest value; NotFound when there is none, or no more."""
-        label = self._keys.label(name)
-        item = self._keys.id_of(label)
-        record, value = await self._fetch(name, label, item)
+        record, value = await self._fetch(name)
         return Value(record.version, record.created, record.ttl, record.remaining, value)
 
     async def rm(self, name: str, *, if_version: int | None = None) -> int:
         """Remove a value; the version of its removal, which outranks all that were before."""
-        label = self._keys.label(name)
-        record, _ = await self._fetch(name, label, self._keys.id_of(label))
+        record, _ = await self._fetch(name)
         expects = _expected(if_version, if_absent=False)
         # As long as what it removes was signed for, so that the node need not remember that apart.
         conversation = await self._storage.open()
         lifetime = max(RECORD_TTL_MIN, min(record.deadline - conversation.now(), TTL_MAX))
-        outcome = await self._write(name, label, None, lifetime, expects)
+        outcome = await self._write(name, None, lifetime, expects)
         return outcome.version
 
     async def ls(self) -> AsyncIterator[Listed]:
@@ -141,11 +137,9 @@ class Values:
 
     # ----
 
-    async def _write(
-        self, name: str, label: bytes, value: Bytes | None, ttl: int, expects: int
-    ) -> Outcome:
+    async def _write(self, name: str, value: Bytes | None, ttl: int, expects: int) -> Outcome:
         """Put a version, or with no value its removal, above all versions that are known."""
-        item = self._keys.id_of(label)
+        _, label, item = self._keys.named(name)
         above = max(self._seen.newest(item), expects)
         for attempt in range(1, _ATTEMPTS + 1):
             conversation = await self._storage.open()
@@ -167,7 +161,8 @@ class Values:
             return outcome
         raise AssertionError  # the last attempt returns or raises
 
-    async def _fetch(self, name: str, label: bytes, item: ItemId) -> tuple[Record, bytes]:
+    async def _fetch(self, name: str) -> tuple[Record, bytes]:
+        _, label, item = self._keys.named(name)
         floor = self._seen.newest(item)
         conversation = await self._storage.open()
         try:

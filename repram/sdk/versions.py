@@ -36,11 +36,11 @@ class Seen:
 
     def __init__(self, limit: int = SEEN_MAX) -> None:
         self._limit = limit
-        self._versions: OrderedDict[ItemId, int] = OrderedDict()
+        self._versions: OrderedDict[bytes, int] = OrderedDict()  # by id
 
     def newest(self, item: ItemId) -> int:
         """The newest so far; 0: none."""
-        return self._versions.get(item, 0)
+        return self._versions.get(item.raw, 0)
 
     def copy(self) -> Seen:
         """What is known by now."""
@@ -50,7 +50,8 @@ class Seen:
 
     def note(self, item: ItemId, version: int) -> None:
         """This version is or was there, as its owner's signature or seal says."""
-        self._versions[item] = max(version, self._versions.pop(item, 0))
+        self._versions[item.raw] = max(version, self._versions.get(item.raw, 0))
+        self._versions.move_to_end(item.raw)
         if len(self._versions) > self._limit:
             self._versions.popitem(last=False)
 

@@ -63,7 +63,7 @@ class Watching:
         self._keys = keys
         self._seen = seen
         self._all = not names
-        self._names = {keys.id_of(keys.label(name)): name for name in names}
+        self._names = {keys.named(name).item: name for name in names}
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """First what is there, then every change."""

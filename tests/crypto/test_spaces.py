@@ -22,7 +22,7 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "spaces.json").rea
 SPACE = Space(bytes.fromhex(VECTORS["space"]))
 KEYS = SpaceKeys(SPACE)
 ALPHABET = string.ascii_letters + string.digits + "-_.~:/#@+"
-ITEM = KEYS.id_of(KEYS.label("name"))
+ITEM = KEYS.named("name").item
 
 bytes32 = st.binary(min_size=32, max_size=32)
 versions = st.integers(0, (1 << 63) - 1)
@@ -52,8 +52,8 @@ def test_records_of_the_vectors(vector: dict[str, Any]) -> None:
             KEYS.open_value(item, version, sealed)
         return
     keys = SpaceKeys(SPACE, lambda size: bytes.fromhex(vector["nonce"]))
-    label = keys.label(vector["name"])
-    assert (label.hex(), keys.id_of(label)) == (vector["label"], item)
+    named = keys.named(vector["name"])
+    assert (named.label.hex(), named.item) == (vector["label"], item)
     assert keys.seal_value(item, version, bytes.fromhex(vector["value"])) == sealed
     assert keys.seal_name(item, version, vector["name"]) == note
     assert keys.open_value(item, version, sealed).hex() == vector["value"]
@@ -104,12 +104,12 @@ def test_arbitrary_text_raises_nothing_but_a_usage_error(text: str) -> None:
 def test_two_spaces_share_no_owner_and_no_label() -> None:
     one, other = SpaceKeys(Space.new()), SpaceKeys(Space.new())
     assert one.owner != other.owner
-    assert one.label("name") != other.label("name")
+    assert one.named("name").label != other.named("name").label
 
 
 @given(versions, st.binary(max_size=200), names)
 def test_what_was_sealed_opens_as_that_version_alone(version: int, value: bytes, name: str) -> None:
-    item = KEYS.id_of(KEYS.label(name))
+    item = KEYS.named(name).item
     sealed, note = KEYS.seal_value(item, version, value), KEYS.seal_name(item, version, name)
     assert KEYS.open_value(item, version, sealed) == value
     assert name_bytes(KEYS.open_name(item, version, note)) == name_bytes(name)
