@@ -24,6 +24,7 @@ import uvloop
 
 from bench.processes import Process
 from repram import Client
+from repram.buffers import keep_freed
 from repram.crypto.sealing import id_of
 from repram.crypto.spaces import Space
 from repram.crypto.statements import LeaseTerms, Signer, lease_leaf, proof_of, root_of
@@ -290,6 +291,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     os.sched_setaffinity(0, {CORES[0]})
+    keep_freed()  # as our own programs do
     runs = {
         "redis": lambda: beside_redis(args.seconds, args.rounds),
         "chunks": lambda: chunks(args.seconds, args.rounds),

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import repram
+from repram.buffers import keep_freed
 from repram.errors import RepramError
 from repram_cli import (
     account,
@@ -117,6 +118,7 @@ def verbs() -> TyperGroup:
 
 def main() -> None:
     """Run one command; the exit code says how it went."""
+    keep_freed()
     try:
         verbs()(prog_name="repram")
     except RepramError as error:

@@ -254,8 +254,8 @@ int64_t rp_stream_read(rp_core *core, int64_t connection, uint64_t stream, uint8
 int64_t rp_stream_moved(rp_core *core, int64_t connection, uint64_t stream);
 int rp_stream_reset(rp_core *core, int64_t connection, uint64_t stream, uint64_t code);
 int rp_stream_stop(rp_core *core, int64_t connection, uint64_t stream, uint64_t code);
-/* From now on at most so many bytes of all streams are granted ahead, or what was configured when that is less;
- * what was granted before stays granted. */
+/* From now on at most so many bytes of all streams are granted ahead, or what was configured when that is
+ * less; what was granted before stays granted. */
 int rp_connection_grant(rp_core *core, int64_t connection, uint64_t ahead);
 int rp_connection_close(rp_core *core, int64_t connection, uint64_t code, const uint8_t *reason, size_t size,
                         uint64_t now);

@@ -1,8 +1,13 @@
-"""Memory that is about to be written over: to clear it first would take as long again."""
+"""Memory for what is large and soon gone: chunks on their way, many times a second."""
 
 from __future__ import annotations
 
 import ctypes
+from typing import Final
+
+_TRIM, _MAP = -1, -3  # what mallopt calls them
+_KEPT: Final = 16 << 20  # bytes: more than there is of chunks on their way
+_MAPPED: Final = 4 << 20  # larger ones are mapped each by itself
 
 _new = ctypes.pythonapi.PyByteArray_FromStringAndSize
 _new.argtypes = [ctypes.c_char_p, ctypes.c_ssize_t]
@@ -10,6 +15,16 @@ _new.restype = ctypes.py_object
 
 
 def unset(size: int) -> bytearray:
-    """So many bytes that may hold anything; whoever takes them writes all before reading any."""
+    """So many bytes that may hold anything; whoever takes them writes all before reading any. To clear them
+    first would take as long again."""
     made: bytearray = _new(None, size)
     return made
+
+
+def keep_freed() -> None:
+    """For a program of ours, once: glibc keeps some of what is freed. Otherwise it gives the memory of each
+    chunk back to the kernel, which clears it for the next. Other allocators are left alone."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_TRIM, _KEPT)
+        mallopt(_MAP, _MAPPED)

@@ -1,0 +1,45 @@
+"""Buffers for chunks: of the size that was asked for, and not taken from the kernel anew each time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from repram.buffers import unset
+
+ROUNDS, BUFFERS = 50, 8
+
+PROGRAM = f"""
+from resource import RUSAGE_SELF, getrusage
+from repram.buffers import keep_freed, unset
+
+def use():
+    held = [unset(1 << 20) for _ in range({BUFFERS})]
+    for each in held:
+        each[:] = bytes(len(each))
+
+keep_freed()
+use()
+before = getrusage(RUSAGE_SELF).ru_minflt
+for _ in range({ROUNDS}):
+    use()
+print(getrusage(RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 1 << 20])
+def test_a_buffer_has_the_size_that_was_asked_for_and_can_be_written(size: int) -> None:
+    buffer = unset(size)
+    assert len(buffer) == size
+    buffer[:] = b"x" * size
+    assert buffer.count(b"x") == size
+
+
+def test_what_was_freed_serves_again() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+    )
+    pages = ROUNDS * BUFFERS * (1 << 20) // 4096
+    assert int(ended.stdout) < pages / 10
