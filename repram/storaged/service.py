@@ -6,6 +6,7 @@ Records and feeds are answered beside it, on the same server.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Final
 
@@ -43,7 +44,7 @@ from repram.storaged.memory import MemoryTier
 from repram.storaged.reservations import Reservations
 from repram.storaged.tier import Bytes
 
-_HASHED_AT_ONCE: Final = 64 << 10  # bytes; more are hashed in a thread
+_HASHED_AT_ONCE: Final = 64 << 10  # bytes; more, in a thread that has a processor to run on
 _COPIES: Final = 2  # of a body on its way to or from a disk: sealed once more, and not
 _SMALL: Final = 4096  # what is kept as bytes goes out in one piece
 
@@ -115,7 +116,7 @@ class Service:
         return terms
 
     async def _check_id(self, item: bytes, sealed: Bytes, session: Session) -> None:
-        if len(sealed) <= _HASHED_AT_ONCE:
+        if len(sealed) <= _HASHED_AT_ONCE or _one_processor():
             named = id_of(sealed)
         else:
             named = await asyncio.to_thread(id_of, sealed)
@@ -206,6 +207,11 @@ class Service:
         return Node(
             __version__, self._now(), book.tier.name, book.capacity, book.used, *rights, *quota
         )
+
+
+def _one_processor() -> bool:
+    """Whether a thread of ours could only run instead of the loop."""
+    return hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) == 1
 
 
 def _behind(body: Bytes, offset: int) -> Bytes:
