@@ -46,11 +46,12 @@ typedef struct {
     uint32_t full_rounds, phase_rounds;
     uint64_t phase_at, probe_until, step;
     uint64_t lump_start, lump_acked, lump[2];
-    uint64_t high, low, reduced_at; /* bytes in flight that met congestion: when probing, and since then */
-    uint64_t calm_from, calm_to, calm_acked,
-        calm_lost;      /* what was sent while the queue drained, and its fate */
-    double chance_loss; /* the part that is lost though there is no queue */
-    bool full, new_round, rtt_expired, collapsed, chance_known, probed;
+    uint64_t high, high_before, reduced_at;    /* most bytes in flight since the queue overflowed */
+    uint64_t flown;                            /* bytes that were carried in the newest round trip */
+    double grown;                              /* of a byte of `high` */
+    uint64_t calm_from, calm_acked, calm_lost; /* what was sent since no queue is made, and its fate */
+    double chance_loss;                        /* the part that is lost though there is no queue */
+    bool full, new_round, rtt_expired, collapsed, chance_known, probed, bound;
 } rp_bbr;
 
 typedef struct rp_cc_table rp_cc_table;

@@ -1,5 +1,8 @@
 /* BBR: paces at the bandwidth that was measured, keeps two round trips of it in flight, and takes a loss
- * for congestion only when the queue has grown too (after Cardwell et al., draft-cardwell-iccrg-bbr). */
+ * for congestion only when the queue has grown too (after Cardwell et al., draft-cardwell-iccrg-bbr). What
+ * overflows together shares: from a loss on, a bound on what may fly shrinks and grows as a window does. */
+#include <math.h>
+
 #include "cc.h"
 
 #define SECOND 1000000
@@ -13,8 +16,10 @@ enum {
     INITIAL_SEGMENTS = 32, /* paced over a round trip, never at once */
     SPARE_SEGMENTS = 32,
     FEW_SEGMENTS = 16,
-    LATE_WAKING = 250, /* microseconds that a host may add to an RTT without a queue */
-    RTT_NOISE = 64,    /* a minimum is confirmed by what comes this near to it */
+    FIRST_SEGMENTS = 5,    /* lost in a round by who starts beside others: they made the queue */
+    ENOUGH_SEGMENTS = 128, /* to tell from them what is lost by chance */
+    LATE_WAKING = 250,     /* microseconds that a host may add to an RTT without a queue */
+    RTT_NOISE = 64,        /* a minimum is confirmed by what comes this near to it */
     CRUISE_ROUNDS = 100,
     CRUISE_TIME = 3 * SECOND,
     CRUISE_LEAST = SECOND / 5,
@@ -22,12 +27,10 @@ enum {
     UP_ROUNDS = 2,
     MOST_UP_ROUNDS = 8,
     MOST_DOWN_ROUNDS = 4, /* a queue that is still there then is somebody else's */
-    CALM_ROUNDS = 3,      /* after which losses of the calm are known */
 };
 
-static const double STARTUP_GAIN = 2.77, WINDOW_GAIN = 2.0, UP_WINDOW_GAIN = 3.0, KEEP = 0.85,
-                    HEAVY_LOSS = 0.02, STARTUP_LOSS = 0.25,
-                    MARGIN = 1.0; /* a maximum is a little too much: so that no queue stands */
+static const double STARTUP_GAIN = 2.77, WINDOW_GAIN = 2.0, UP_WINDOW_GAIN = 3.0, HEAVY_LOSS = 0.02,
+                    STARTUP_LOSS = 0.25;
 static const double GAINS[] = {[RP_BBR_DOWN] = 0.75, [RP_BBR_CRUISE] = 1, [RP_BBR_UP] = 1.25};
 
 static void init(rp_cc *cc, uint64_t now) {
@@ -35,8 +38,7 @@ static void init(rp_cc *cc, uint64_t now) {
                        .pacing_gain = STARTUP_GAIN,
                        .window_gain = STARTUP_GAIN,
                        .rtt_at = now,
-                       .high = UINT64_MAX,
-                       .low = UINT64_MAX};
+                       .high = UINT64_MAX};
 }
 
 /* ---- the model: bandwidth is a maximum over rounds, RTT a minimum over seconds ---- */
@@ -48,7 +50,7 @@ static uint64_t in_one_rtt(const rp_bbr *b, double gain) {
 }
 
 /* What has to leave so that `bandwidth` arrives in spite of losses by chance. */
-static double to_send(const rp_bbr *b) { return MARGIN * (double)bandwidth(b) / (1 - b->chance_loss); }
+static double to_send(const rp_bbr *b) { return (double)bandwidth(b) / (1 - b->chance_loss); }
 
 static void learn_bandwidth(rp_bbr *b, const rp_cc_ack *ack) {
     b->round_acked += ack->acked;
@@ -73,6 +75,10 @@ static void learn_rtt(rp_bbr *b, const rp_cc_ack *ack) {
     b->rtt_recent = ack->rtt;
 }
 
+static bool queue_has_grown(const rp_bbr *b) {
+    return b->rtt && b->rtt_recent > b->rtt + b->rtt / 4 + LATE_WAKING;
+}
+
 /* ACKs that come in lumps let more be in flight than the path holds. */
 static void learn_lumps(rp_bbr *b, const rp_cc_ack *ack) {
     uint64_t expected = bandwidth(b) * (ack->now - b->lump_start) / SECOND;
@@ -91,23 +97,17 @@ static void learn_lumps(rp_bbr *b, const rp_cc_ack *ack) {
 
 static uint64_t lump(const rp_bbr *b) { return b->lump[0] > b->lump[1] ? b->lump[0] : b->lump[1]; }
 
-/* ---- loss by chance: what is lost while less is sent than arrived before is no sign of congestion ---- */
+/* ---- loss by chance: what is lost while less is sent than arrived before, and no queue stands ---- */
 
 static bool calm(const rp_bbr *b, uint64_t sent_time) {
-    return sent_time >= b->calm_from && sent_time < b->calm_to;
+    return b->pacing_gain <= 1 && sent_time >= b->calm_from && !queue_has_grown(b);
 }
 
-static void start_calm(rp_bbr *b, uint64_t now) {
-    b->calm_acked = b->calm_lost = 0;
-    b->calm_from = now;
-    b->calm_to = UINT64_MAX;
-}
-
-/* When the fate of what was sent in the calm is known. */
-static void learn_chance(rp_bbr *b) {
+static void learn_chance(rp_cc *cc) {
     static const double MOST = 0.25, LEARN = 0.25;
+    rp_bbr *b = &cc->bbr;
     uint64_t sent = b->calm_acked + b->calm_lost;
-    if (!sent) return;
+    if (sent < ENOUGH_SEGMENTS * cc->mtu) return;
     double part = (double)b->calm_lost / (double)sent;
     b->chance_loss = b->chance_known ? b->chance_loss + LEARN * (part - b->chance_loss) : part;
     if (b->chance_loss > MOST) b->chance_loss = MOST;
@@ -115,13 +115,42 @@ static void learn_chance(rp_bbr *b) {
     b->calm_acked = b->calm_lost = 0;
 }
 
+/* ---- sharing: a bound on what may fly, once a queue has overflowed ---- */
+
+/* Segments a round trip: at least what holds its own beside a CUBIC in its slow region, and in long pipes
+ * what that gains between two losses, 0.3 of a window w in the cube root of 0.3 w / 0.4 seconds. */
+static double growth(const rp_cc *cc) {
+    static const double LEAST = 1.5, GAINED = 0.33;
+    double window = (double)cc->bbr.high / (double)cc->mtu;
+    double gained = GAINED * cbrt(window * window) * (double)cc->bbr.rtt_recent / SECOND;
+    return gained > LEAST ? gained : LEAST;
+}
+
+static void grow(rp_cc *cc, const rp_cc_ack *ack) {
+    rp_bbr *b = &cc->bbr;
+    b->flown = ack->delivered - ack->prior_delivered;
+    b->bound = b->high != UINT64_MAX && ack->in_flight + 2 * cc->mtu >= b->high;
+    if (!b->bound) return;
+    b->grown += growth(cc) * (double)cc->mtu * (double)ack->acked / (double)b->high;
+    uint64_t whole = (uint64_t)b->grown;
+    b->high += whole;
+    b->grown -= (double)whole;
+}
+
+/* What was carried in a round trip, less what makes room for others; but never less than the path holds. */
+static void shrink(rp_bbr *b) {
+    static const double KEEP = 0.7, LATE_KNOWN = 4; /* what is lost takes its room until that is known */
+    double held = (1 + LATE_KNOWN * b->chance_loss) * to_send(b) * (double)b->rtt / SECOND;
+    uint64_t least = lump(b) + (uint64_t)held, kept = (uint64_t)(KEEP * (double)b->flown);
+    b->high_before = b->high;
+    b->high = kept > least ? kept : least;
+}
+
 /* ---- the states ---- */
 
 static void enter_phase(rp_bbr *b, rp_bbr_phase phase, uint64_t now) {
-    if (phase == RP_BBR_CRUISE) b->calm_to = now;
-    if (phase == RP_BBR_DOWN) start_calm(b, now);
+    if (phase == RP_BBR_DOWN) b->calm_from = now;
     if (phase == RP_BBR_UP) {
-        b->low = UINT64_MAX; /* is there room again? */
         b->step = 1;
         b->probed = true;
         b->full_bandwidth = bandwidth(b);
@@ -156,7 +185,7 @@ static void startup_and_drain(rp_bbr *b, const rp_cc_ack *ack) {
         b->state = RP_BBR_DRAIN;
         b->pacing_gain = 1 / STARTUP_GAIN;
         b->window_gain = WINDOW_GAIN;
-        start_calm(b, ack->now);
+        b->calm_from = ack->now;
     }
     if (b->state == RP_BBR_DRAIN && ack->in_flight - ack->acked <= in_one_rtt(b, 1.0))
         enter_probe_bandwidth(b, ack->now);
@@ -179,7 +208,6 @@ static void probe_bandwidth(rp_cc *cc, const rp_cc_ack *ack) {
             enter_phase(b, RP_BBR_CRUISE, ack->now);
         return;
     case RP_BBR_CRUISE:
-        if (b->phase_rounds == CALM_ROUNDS) learn_chance(b);
         if (cruised_enough(b, ack->now)) enter_phase(b, RP_BBR_UP, ack->now);
         return;
     case RP_BBR_UP:
@@ -211,10 +239,12 @@ static void probe_rtt(rp_bbr *b, const rp_cc_ack *ack) {
 
 static void acked(rp_cc *cc, const rp_cc_ack *ack) {
     rp_bbr *b = &cc->bbr;
-    if (calm(b, ack->sent_time)) b->calm_acked += ack->acked;
     learn_rtt(b, ack);
+    if (calm(b, ack->sent_time)) b->calm_acked += ack->acked;
     learn_bandwidth(b, ack);
     learn_lumps(b, ack);
+    if (b->new_round) learn_chance(cc);
+    grow(cc, ack);
     startup_and_drain(b, ack);
     if (b->state == RP_BBR_PROBE_BANDWIDTH) probe_bandwidth(cc, ack);
     probe_rtt(b, ack);
@@ -223,10 +253,6 @@ static void acked(rp_cc *cc, const rp_cc_ack *ack) {
 
 /* ---- loss ---- */
 
-static bool queue_has_grown(const rp_bbr *b) {
-    return b->rtt && b->rtt_recent > b->rtt + b->rtt / 4 + LATE_WAKING;
-}
-
 /* More is lost than any path loses by chance. */
 static bool flooding(const rp_cc *cc) {
     const rp_bbr *b = &cc->bbr;
@@ -234,22 +260,27 @@ static bool flooding(const rp_cc *cc) {
     return b->round_lost > FEW_SEGMENTS * cc->mtu && (double)b->round_lost > STARTUP_LOSS * (double)sent;
 }
 
+/* More is lost than by chance, and where there is none, anything at all. */
+static bool congested(const rp_cc *cc) {
+    static const double ALLOW = 2, DOUBT = 8;
+    const rp_bbr *b = &cc->bbr;
+    double doubt = DOUBT * b->chance_loss;
+    if (!b->chance_known || doubt > HEAVY_LOSS) doubt = HEAVY_LOSS;
+    if (b->state == RP_BBR_STARTUP && b->round_lost <= FIRST_SEGMENTS * cc->mtu) return false;
+    return b->round_lost > in_one_rtt(b, doubt + ALLOW * b->chance_loss);
+}
+
 static bool lost(rp_cc *cc, uint64_t bytes, uint64_t sent_time, uint64_t now) {
     rp_bbr *b = &cc->bbr;
     b->round_lost += bytes ? bytes : cc->mtu; /* no bytes: a congestion mark */
     if (calm(b, sent_time)) b->calm_lost += bytes;
     if (b->state == RP_BBR_STARTUP && flooding(cc)) b->full = true;
-    bool heavy = !bytes || b->round_lost > in_one_rtt(b, HEAVY_LOSS + 2 * b->chance_loss);
-    if (!queue_has_grown(b) || !heavy || (b->reduced_at && sent_time <= b->reduced_at)) return false;
-    uint64_t reduced = (uint64_t)(KEEP * (double)cc->table->window(cc));
-    if (b->state == RP_BBR_STARTUP) b->full = true;
-    if (b->state == RP_BBR_PROBE_BANDWIDTH && b->phase != RP_BBR_UP) {
-        b->low = reduced;
-    } else {
-        b->high = reduced;
-        if (b->state == RP_BBR_PROBE_BANDWIDTH) enter_phase(b, RP_BBR_DOWN, now);
-    }
+    if (b->reduced_at && sent_time <= b->reduced_at) return false; /* the same event */
+    if (!queue_has_grown(b) || (bytes && !congested(cc))) return false;
+    shrink(b);
     b->reduced_at = now;
+    if (b->state == RP_BBR_STARTUP) b->full = true;
+    if (b->state == RP_BBR_PROBE_BANDWIDTH && b->phase == RP_BBR_UP) enter_phase(b, RP_BBR_DOWN, now);
     return true;
 }
 
@@ -258,7 +289,9 @@ static void persistent(rp_cc *cc, uint64_t now) {
     cc->bbr.collapsed = true; /* until the next ACK shows that the path is alive */
 }
 
-static void undo(rp_cc *cc) { cc->bbr.high = cc->bbr.low = UINT64_MAX; }
+static void undo(rp_cc *cc) {
+    if (cc->bbr.high < cc->bbr.high_before) cc->bbr.high = cc->bbr.high_before;
+}
 
 /* ---- what may fly ---- */
 
@@ -274,7 +307,6 @@ static uint64_t window(const rp_cc *cc) {
     uint64_t most = (uint64_t)(b->window_gain * to_send(b) * (double)b->rtt / SECOND) + lump(b) +
                     SPARE_SEGMENTS * cc->mtu;
     if (most > b->high) most = b->high;
-    if (most > b->low) most = b->low;
     return most > least ? most : least;
 }
 
@@ -284,6 +316,7 @@ static uint64_t rate(const rp_cc *cc, uint64_t rtt_smoothed) {
     double segments_a_second = (double)cc->mtu * SECOND / (double)(rtt_smoothed ? rtt_smoothed : 1);
     if (!bandwidth(b)) return (uint64_t)(STARTUP_GAIN * INITIAL_SEGMENTS * segments_a_second);
     double paced = b->pacing_gain * to_send(b), least = MIN_SEGMENTS * segments_a_second;
+    if (b->bound) paced *= 1 + 2 * growth(cc) * (double)cc->mtu / (double)b->high; /* lest the pace bounds */
     return (uint64_t)(paced > least ? paced : least);
 }
 

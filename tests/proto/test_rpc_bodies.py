@@ -320,20 +320,20 @@ def test_a_server_that_stops_in_the_middle_is_given_up(run: Run[None]) -> None:
 def test_a_slow_transfer_that_moves_is_not_given_up(run: Run[None]) -> None:
     async def main() -> None:
         async def drip() -> AsyncIterator[bytes]:
-            for _ in range(10):
-                await asyncio.sleep(0.05)
+            for _ in range(12):
+                await asyncio.sleep(0.1)
                 yield bytes(100)
 
         async def give(_request: Give, _body: Incoming) -> Answer[Done]:
             return Answer(Done(0), drip())
 
-        answering = server(patience=0.3)
+        answering = server(patience=1)
         answering.on_task(Give, give)
         answering.on_task(Take, piecewise_back)
-        async with talking(answering, patience=0.3) as ends:
-            assert len((await ends.caller.call(Give(0), max_body=1000)).body) == 1000
-            answer = await ends.caller.call(Take(), body=drip(), max_body=1000)
-            assert len(answer.body) == 1000
+        async with talking(answering, patience=1) as ends:
+            assert len((await ends.caller.call(Give(0), max_body=1200)).body) == 1200
+            answer = await ends.caller.call(Take(), body=drip(), max_body=1200)
+            assert len(answer.body) == 1200
 
     run(main())
 

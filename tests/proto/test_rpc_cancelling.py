@@ -253,7 +253,7 @@ def test_a_dead_peer_is_noticed_within_the_idle_limit(run: Run[None]) -> None:
             begun = time.monotonic()
             with pytest.raises(SessionClosed, match="nothing was heard"):
                 await call
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - begun < 5
             ends.there.loop.add_reader(ends.there._timer, ends.there.turn, 2)
 
     run(main())

@@ -47,7 +47,7 @@ class Deadlines:
     def _expire(self) -> None:
         now, self._timer, self._next = self._loop.time(), None, math.inf
         over = [exchange for exchange, (due, _) in self._due.items() if due <= now]
-        for exchange in over:
+        for exchange in sorted(over, key=lambda each: self._due[each][0]):
             _, error = self._due.pop(exchange)
             exchange.end(error())
             exchange.abandon(Code.DEADLINE)
