@@ -18,6 +18,7 @@ VALGRIND = (
     "--leak-check=full",
     "--track-origins=yes",
 )
+TOO_LONG_FOR_VALGRIND = ("test_sharing",)  # minutes of full lines; the sanitizers watch them
 
 
 def main() -> int:
@@ -28,6 +29,8 @@ def main() -> int:
     flags = (*LANGUAGE, *WARNINGS, "-g", "-O1", *(SANITIZERS if arguments.sanitize else ()))
     compiler = Compiler("gcc", flags, (), ROOT / "build" / "c" / mode)
     sources = select(sorted(TESTS.glob("test_*.c")), arguments.names)
+    if arguments.valgrind:
+        sources = [source for source in sources if source.stem not in TOO_LONG_FOR_VALGRIND]
     wrapper = VALGRIND if arguments.valgrind else ()
     made = programs(compiler, sources)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

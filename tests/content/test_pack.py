@@ -61,7 +61,7 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.dictionaries(NAMES, TREES, min_size=1, max_size=3), st.sets(st.integers(0, 9_000)))
 def test_any_tree_comes_back(roots: dict[bytes, object], cuts: set[int]) -> None:
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:

@@ -221,7 +221,7 @@ def test_one_root_gets_another_name_and_several_a_folder(tmp_path: Path) -> None
     assert (tmp_path / "both").stat().st_mode == (tmp_path / "named").stat().st_mode
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_it_goes_on_wherever_it_was_interrupted(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:

@@ -251,7 +251,7 @@ any_frame = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.lists(any_frame, min_size=1, max_size=5), max_size=6), st.booleans())
 def test_any_frames_in_any_order_end_their_own_session_at_worst(
     packets: list[list[bytes]], reads: bool

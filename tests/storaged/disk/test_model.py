@@ -86,5 +86,5 @@ class Model(RuleBasedStateMachine):
         assert ledger.tier.used == sum(costs)
 
 
-Model.TestCase.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+Model.TestCase.settings = settings(max_examples=30, stateful_step_count=25)
 TestModel = Model.TestCase

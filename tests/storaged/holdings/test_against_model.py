@@ -236,7 +236,7 @@ async def compare(steps: list[Any], *, durable: bool) -> None:
 
 
 @pytest.mark.parametrize("durable", [False, True], ids=["in memory", "lasting"])
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=st.lists(operations, min_size=30, max_size=60))
 def test_a_node_does_what_its_model_does(durable: bool, steps: list[Any]) -> None:
     asyncio.run(asyncio.wait_for(compare(steps, durable=durable), 60))

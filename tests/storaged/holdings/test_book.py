@@ -191,4 +191,4 @@ class BookAgainstModel(RuleBasedStateMachine):
 
 
 TestBookAgainstModel = BookAgainstModel.TestCase
-TestBookAgainstModel.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestBookAgainstModel.settings = settings(max_examples=40, stateful_step_count=40)

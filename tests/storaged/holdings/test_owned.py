@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from repram.storaged.holdings import owned
@@ -11,7 +11,6 @@ from repram.storaged.holdings.owned import owned_by
 NUMBERS = st.integers(0, 200)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), NUMBERS), max_size=300), NUMBERS, st.integers(0, 50))
 def test_runs_are_one_sorted_set(changes: list[tuple[bool, int]], after: int, limit: int) -> None:
     longest, owned._LONGEST = owned._LONGEST, 4  # type: ignore[misc]  # a test may set what is final

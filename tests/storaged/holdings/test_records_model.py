@@ -169,7 +169,5 @@ class RecordsBesideAModel(RuleBasedStateMachine):
         assert self.gate.held.total() == 0
 
 
-RecordsBesideAModel.TestCase.settings = settings(
-    max_examples=30, stateful_step_count=30, deadline=None
-)
+RecordsBesideAModel.TestCase.settings = settings(max_examples=30, stateful_step_count=30)
 TestRecordsBesideAModel = RecordsBesideAModel.TestCase
