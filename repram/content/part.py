@@ -21,7 +21,7 @@ from repram.ids import ItemId, format_size
 
 
 class Part:
-    """Made on entering, removed on leaving; an error leaves it there when `keep` says so."""
+    """Made on entering, removed on leaving; an error leaves what has come when `keep` says so."""
 
     def __init__(self, folder: Path, item: ItemId, *, keep: bool = True) -> None:
         self.folder = folder
@@ -47,7 +47,7 @@ class Part:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if error is None or not self.keep:
+            if error is None or not self.keep or self._nothing_came():
                 with about(self.folder):
                     remove(self._name, self._above)
         finally:
@@ -84,6 +84,10 @@ class Part:
                 os.close(opened)
                 raise
             os.close(opened)
+
+    def _nothing_came(self) -> bool:
+        with os.scandir(self.fd) as found:
+            return not any(each.stat(follow_symlinks=False).st_size for each in found)
 
     def _is_named(self, opened: int) -> bool:
         try:

@@ -21,6 +21,7 @@ from repram.errors import (
     IntegrityFailure,
     NotFound,
     Refused,
+    RepramError,
     Unreachable,
     UsageError,
     WrongPassword,
@@ -74,6 +75,32 @@ def left_in(folder: Path) -> Path:
     """What an earlier attempt has left there."""
     (part,) = folder.iterdir()
     return part / "content"
+
+
+def test_what_does_not_fit_is_refused_before_any_of_it_is_fetched(
+    run: Run[None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = os.fstatvfs
+
+    def full(fd: int) -> os.statvfs_result:
+        values = list(room(fd))
+        values[4] = 19 * CHUNK_SIZE // room(fd).f_frsize  # blocks for who is not root
+        return os.statvfs_result(values)
+
+    async def main() -> None:
+        async with storing() as (node, address), Client(address) as client:
+            link = await client.upload(io.BytesIO(CONTENT), name="file")
+            node.gets.clear()
+            monkeypatch.setattr(os, "fstatvfs", full)
+            with pytest.raises(RepramError, match=r"20\.\d MiB are to come, .* 19\.0 MiB"):
+                await client.download(link, tmp_path)
+            assert len(node.gets) <= 1  # the head
+            assert listing(tmp_path) == []
+            monkeypatch.setattr(os, "fstatvfs", room)
+            await client.download(link, tmp_path)
+            assert (tmp_path / "file").read_bytes() == CONTENT
+
+    run(main())
 
 
 def test_an_interrupted_download_goes_on_where_it_was(run: Run[None], tmp_path: Path) -> None:
