@@ -138,10 +138,12 @@ static void grow(rp_cc *cc, const rp_cc_ack *ack) {
 }
 
 /* What was carried in a round trip, less what makes room for others; but never less than the path holds. */
-static void shrink(rp_bbr *b) {
+static void shrink(rp_cc *cc) {
     static const double KEEP = 0.7, LATE_KNOWN = 4; /* what is lost takes its room until that is known */
+    rp_bbr *b = &cc->bbr;
     double held = (1 + LATE_KNOWN * b->chance_loss) * to_send(b) * (double)b->rtt / SECOND;
     uint64_t least = lump(b) + (uint64_t)held, kept = (uint64_t)(KEEP * (double)b->flown);
+    if (least < MIN_SEGMENTS * cc->mtu) least = MIN_SEGMENTS * cc->mtu;
     b->high_before = b->high;
     b->high = kept > least ? kept : least;
 }
@@ -170,8 +172,8 @@ static void enter_probe_bandwidth(rp_bbr *b, uint64_t now) {
 }
 
 /* Whether more was sent for some rounds, and no more arrived for it. */
-static bool no_more_arrives(rp_bbr *b, double growth, uint32_t rounds) {
-    if ((double)bandwidth(b) >= growth * (double)b->full_bandwidth) {
+static bool no_more_arrives(rp_bbr *b, double more, uint32_t rounds) {
+    if ((double)bandwidth(b) >= more * (double)b->full_bandwidth) {
         b->full_bandwidth = bandwidth(b);
         b->full_rounds = 0;
         return false;
@@ -277,7 +279,7 @@ static bool lost(rp_cc *cc, uint64_t bytes, uint64_t sent_time, uint64_t now) {
     if (b->state == RP_BBR_STARTUP && flooding(cc)) b->full = true;
     if (b->reduced_at && sent_time <= b->reduced_at) return false; /* the same event */
     if (!queue_has_grown(b) || (bytes && !congested(cc))) return false;
-    shrink(b);
+    shrink(cc);
     b->reduced_at = now;
     if (b->state == RP_BBR_STARTUP) b->full = true;
     if (b->state == RP_BBR_PROBE_BANDWIDTH && b->phase == RP_BBR_UP) enter_phase(b, RP_BBR_DOWN, now);
