@@ -52,6 +52,10 @@ static uint64_t in_one_rtt(const rp_bbr *b, double gain) {
 /* What has to leave so that `bandwidth` arrives in spite of losses by chance. */
 static double to_send(const rp_bbr *b) { return (double)bandwidth(b) / (1 - b->chance_loss); }
 
+static uint64_t to_send_in_one_rtt(const rp_bbr *b, double gain) {
+    return (uint64_t)(gain * to_send(b) * (double)b->rtt / SECOND);
+}
+
 static void learn_bandwidth(rp_bbr *b, const rp_cc_ack *ack) {
     b->round_acked += ack->acked;
     b->new_round = ack->prior_delivered >= b->round_delivered;
@@ -117,13 +121,14 @@ static void learn_chance(rp_cc *cc) {
 
 /* ---- sharing: a bound on what may fly, once a queue has overflowed ---- */
 
-/* Segments a round trip: at least what holds its own beside a CUBIC in its slow region, and in long pipes
- * what that gains between two losses, 0.3 of a window w in the cube root of 0.3 w / 0.4 seconds. */
+/* The part of the bound that it gains in a round trip: so many segments at least as hold their own beside a
+ * CUBIC in its slow region, and in long pipes what that gains between two losses, 0.3 of a window w in the
+ * cube root of 0.3 w / 0.4 seconds. */
 static double growth(const rp_cc *cc) {
     static const double LEAST = 1.5, GAINED = 0.33;
     double window = (double)cc->bbr.high / (double)cc->mtu;
     double gained = GAINED * cbrt(window * window) * (double)cc->bbr.rtt_recent / SECOND;
-    return gained > LEAST ? gained : LEAST;
+    return (gained > LEAST ? gained : LEAST) / window;
 }
 
 static void grow(rp_cc *cc, const rp_cc_ack *ack) {
@@ -131,7 +136,7 @@ static void grow(rp_cc *cc, const rp_cc_ack *ack) {
     b->flown = ack->delivered - ack->prior_delivered;
     b->bound = b->high != UINT64_MAX && ack->in_flight + 2 * cc->mtu >= b->high;
     if (!b->bound) return;
-    b->grown += growth(cc) * (double)cc->mtu * (double)ack->acked / (double)b->high;
+    b->grown += growth(cc) * (double)ack->acked;
     uint64_t whole = (uint64_t)b->grown;
     b->high += whole;
     b->grown -= (double)whole;
@@ -141,8 +146,8 @@ static void grow(rp_cc *cc, const rp_cc_ack *ack) {
 static void shrink(rp_cc *cc) {
     static const double KEEP = 0.7, LATE_KNOWN = 4; /* what is lost takes its room until that is known */
     rp_bbr *b = &cc->bbr;
-    double held = (1 + LATE_KNOWN * b->chance_loss) * to_send(b) * (double)b->rtt / SECOND;
-    uint64_t least = lump(b) + (uint64_t)held, kept = (uint64_t)(KEEP * (double)b->flown);
+    uint64_t least = lump(b) + to_send_in_one_rtt(b, 1 + LATE_KNOWN * b->chance_loss);
+    uint64_t kept = (uint64_t)(KEEP * (double)b->flown);
     if (least < MIN_SEGMENTS * cc->mtu) least = MIN_SEGMENTS * cc->mtu;
     b->high_before = b->high;
     b->high = kept > least ? kept : least;
@@ -306,8 +311,7 @@ static uint64_t window(const rp_cc *cc) {
         uint64_t half = in_one_rtt(b, 0.5);
         return half > least ? half : least;
     }
-    uint64_t most = (uint64_t)(b->window_gain * to_send(b) * (double)b->rtt / SECOND) + lump(b) +
-                    SPARE_SEGMENTS * cc->mtu;
+    uint64_t most = to_send_in_one_rtt(b, b->window_gain) + lump(b) + SPARE_SEGMENTS * cc->mtu;
     if (most > b->high) most = b->high;
     return most > least ? most : least;
 }
@@ -318,7 +322,7 @@ static uint64_t rate(const rp_cc *cc, uint64_t rtt_smoothed) {
     double segments_a_second = (double)cc->mtu * SECOND / (double)(rtt_smoothed ? rtt_smoothed : 1);
     if (!bandwidth(b)) return (uint64_t)(STARTUP_GAIN * INITIAL_SEGMENTS * segments_a_second);
     double paced = b->pacing_gain * to_send(b), least = MIN_SEGMENTS * segments_a_second;
-    if (b->bound) paced *= 1 + 2 * growth(cc) * (double)cc->mtu / (double)b->high; /* lest the pace bounds */
+    if (b->bound) paced *= 1 + 2 * growth(cc); /* lest the pace bounds */
     return (uint64_t)(paced > least ? paced : least);
 }
 

@@ -4,7 +4,8 @@
 #include "pair.h"
 #include "sodium_table.h"
 
-enum { SECOND = PAIR_SECOND, MOST_FLOWS = 2, SLICE = 500, MTU = 1472, BENEATH = 42 /* UDP, IP, Ethernet */ };
+/* BENEATH, WITHIN: bytes of a packet that are not data, of UDP, IP and Ethernet · of our own. */
+enum { SECOND = PAIR_SECOND, MOST_FLOWS = 2, SLICE = 500, MTU = 1472, BENEATH = 42, WITHIN = 44 };
 
 typedef struct {
     uint64_t rate, rtt, queue; /* bytes a second; microseconds, and as many that the queue may be long */
@@ -121,16 +122,19 @@ static void end(void) {
     for (int i = 0; i < count; i++) pair_free(&flows[i].pair);
 }
 
+/* Bytes, in the last run. */
+static double moved(int flow) { return (double)(flows[flow].got - flows[flow].got_before); }
+
 static double share_of(int flow) {
-    uint64_t all = 0;
-    for (int i = 0; i < count; i++) all += flows[i].got - flows[i].got_before;
-    return (double)(flows[flow].got - flows[flow].got_before) / (double)all;
+    double all = 0;
+    for (int i = 0; i < count; i++) all += moved(i);
+    return moved(flow) / all;
 }
 
 /* The part of what the line could carry, packets whole, that has been read. */
 static double used(uint64_t duration) {
     double carried = (double)line.path.rate * (double)duration / SECOND * (1 - line.path.loss);
-    return (double)(flows[0].got - flows[0].got_before) / carried * (MTU + BENEATH) / (MTU - 44);
+    return moved(0) / carried * (MTU + BENEATH) / (MTU - WITHIN);
 }
 
 static void check_between(const char *what, double least, double value, double most) {
