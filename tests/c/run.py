@@ -29,7 +29,7 @@ def main() -> int:
     flags = (*LANGUAGE, *WARNINGS, "-g", "-O1", *(SANITIZERS if arguments.sanitize else ()))
     compiler = Compiler("gcc", flags, (), ROOT / "build" / "c" / mode)
     sources = select(sorted(TESTS.glob("test_*.c")), arguments.names)
-    if arguments.valgrind:
+    if arguments.valgrind and not arguments.names:
         sources = [source for source in sources if source.stem not in TOO_LONG_FOR_VALGRIND]
     wrapper = VALGRIND if arguments.valgrind else ()
     made = programs(compiler, sources)
