@@ -194,7 +194,7 @@ static void loss_by_chance_costs_what_is_lost(void) {
     for (size_t i = 0; i < sizeof LOSSES / sizeof *LOSSES; i++) {
         path where = SLOW;
         where.loss = LOSSES[i];
-        alone(where, 0.9);
+        alone(where, 0.98);
     }
 }
 
