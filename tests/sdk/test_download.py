@@ -278,7 +278,7 @@ def test_a_limit_holds_however_many_come_at_once(run: Run[None]) -> None:
     run(main())
 
 
-def test_an_interrupted_counted_download_is_taken_up_under_its_claim(
+def test_a_counted_download_that_fails_can_be_made_once_more_and_counts_once(
     run: Run[None], tmp_path: Path
 ) -> None:
     async def main() -> None:
