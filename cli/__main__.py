@@ -1,5 +1,5 @@
 """`python -m repram_cli`, the same as `repram`."""
 
-from repram_cli.main import main
+from repram_cli.start import start
 
-main()
+start()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -12,23 +15,27 @@ from typer.core import TyperGroup
 import repram
 from repram.buffers import keep_freed
 from repram.errors import RepramError
-from repram_cli import (
-    account,
-    bench,
-    completion,
-    config,
-    doctor,
-    download,
-    hosts,
-    kv,
-    links,
-    output,
-    pasted,
-    space,
-    storaged,
-    upload,
-)
+from repram_cli import output, pasted
 from repram_cli.settings import PROFILE
+
+# Where each is, in the order of `--help`: what runs one verb imports no other.
+_VERBS: Final = {
+    "upload": ("upload", "upload"),
+    "download": ("download", "download"),
+    "put": ("kv", "put"),
+    "get": ("kv", "get"),
+    "id": ("account", "id_"),
+    "doctor": ("doctor", "doctor"),
+    "completion": ("completion", "completion"),
+    "links": ("links", "app"),
+    "kv": ("kv", "app"),
+    "space": ("space", "app"),
+    "account": ("account", "app"),
+    "hosts": ("hosts", "app"),
+    "storaged": ("storaged", "app"),
+    "config": ("config", "app"),
+    "bench": ("bench", "app"),
+}
 
 
 class Verbs(TyperGroup):
@@ -51,21 +58,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("upload")(upload.upload)
-app.command("download")(download.download)
-app.add_typer(links.app, name="links")
-app.command("put")(kv.put)
-app.command("get")(kv.get)
-app.add_typer(kv.app, name="kv")
-app.add_typer(space.app, name="space")
-app.add_typer(account.app, name="account")
-app.command("id")(account.id_)
-app.add_typer(hosts.app, name="hosts")
-app.add_typer(storaged.app, name="storaged")
-app.add_typer(config.app, name="config")
-app.add_typer(bench.app, name="bench")
-app.command("doctor")(doctor.doctor)
-app.command("completion")(completion.completion)
 
 
 def _version(wanted: bool) -> None:  # typer calls it with one positional value
@@ -102,17 +94,47 @@ def options(
     """Take the options that stand before a verb."""
 
 
+class _MadeWhenAsked(Mapping[str, Any]):
+    """The verbs by name; each takes the options that are good everywhere behind its name, too."""
+
+    def __init__(self, everywhere: list[Any]) -> None:
+        self._everywhere = everywhere
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401  # click's types
+        if name not in self._made:
+            self._made[name] = self._make(name, *_VERBS[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_VERBS)
+
+    def __len__(self) -> int:
+        return len(_VERBS)
+
+    def _make(self, name: str, module: str, attribute: str) -> Any:  # noqa: ANN401  # as above
+        found = getattr(import_module(f"repram_cli.{module}"), attribute)
+        alone = typer.Typer(rich_markup_mode=None)
+        if isinstance(found, typer.Typer):
+            alone.add_typer(found, name=name)
+        else:
+            alone.command(name)(found)
+        verb = typer.main.get_group(alone).commands[name]
+        below = [verb]
+        for each in below:
+            if isinstance(each, TyperGroup):
+                below += each.commands.values()
+            else:
+                each.params += self._everywhere
+        return verb
+
+
+@cache
 def verbs() -> TyperGroup:
-    """All of them, each of which takes --profile behind its name, too."""
+    """All of them."""
     root = typer.main.get_group(app)
     everywhere = [each for each in root.params if each.name == "profile"]
-    groups = [root]
-    for group in groups:
-        for verb in group.commands.values():
-            if isinstance(verb, TyperGroup):
-                groups.append(verb)
-            else:
-                verb.params += everywhere
+    root.commands = _MadeWhenAsked(everywhere)  # type: ignore[assignment]  # nobody adds to it
     return root
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from repram.errors import Cancelled
 from repram.ids import DEFAULT_PORT, HostPort
+from repram_cli.start import keep_tidy
 
 if TYPE_CHECKING:
     import asyncio
@@ -16,34 +16,18 @@ T = TypeVar("T")
 
 GO_ON: Final = "Run the same command again: it goes on where this one stopped."
 
-# glibc's numbers of what mallopt(3) sets, and what they are set to here.
-_MALLOC: Final = {
-    -1: 32 << 20,
-    -3: 4 << 20,
-    -8: 2,
-}  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX
-
 
 def run(command: Coroutine[Any, Any, T], *, plain: bool = False, hint: str = "") -> T:
     """Run to the end; Ctrl-C cancels it, lets it clean up, and is told as Cancelled, with the hint."""
     import asyncio  # half of what it takes to start, which `--help` and others do without
 
-    _keep_freed_memory()
+    keep_tidy()
     factory = asyncio.new_event_loop if plain else _loop_factory()
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(command)
     except KeyboardInterrupt:
         raise Cancelled("interrupted", hint=hint) from None
-
-
-def _keep_freed_memory() -> None:
-    """Bodies of a megabyte come and go all the time, and a page that the kernel has to hand out anew costs
-    more than all else that is done with it."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # another C library may have none
-        for option, value in _MALLOC.items():
-            mallopt(option, value)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
-_TRIM, _MAP = -1, -3  # what mallopt calls them
-_KEPT: Final = 16 << 20  # bytes: more than there is of chunks on their way
-_MAPPED: Final = 4 << 20  # larger ones are mapped each by itself
+# glibc's numbers of what mallopt(3) sets, and what they are set to.
+_MALLOC: Final = {
+    -1: 32 << 20,  # M_TRIM_THRESHOLD: more than there is of chunks on their way
+    -3: 4 << 20,  # M_MMAP_THRESHOLD: larger ones are mapped each by itself
+    -8: 2,  # M_ARENA_MAX: what is kept is kept in each
+}
 
 _new = ctypes.pythonapi.PyByteArray_FromStringAndSize
 _new.argtypes = [ctypes.c_char_p, ctypes.c_ssize_t]
@@ -26,5 +29,5 @@ def keep_freed() -> None:
     chunk back to the kernel, which clears it for the next. Other allocators are left alone."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_TRIM, _KEPT)
-        mallopt(_MAP, _MAPPED)
+        for option, value in _MALLOC.items():
+            mallopt(option, value)

@@ -14,21 +14,19 @@ import os
 import runpy
 import socket
 import sys
-from functools import cache
-
-import typer.main
 
 import repram.sdk.kv  # noqa: F401  # the verbs import it and all that it needs
-import repram_cli.main
+from repram_cli.main import verbs
+from repram_cli.tree import whole
 
 MOST = 1 << 20  # bytes of arguments and environment
 
 
 def main() -> None:
     """Returns in the forks alone, which then are the command; ends when nobody can ask any more."""
-    typer.main.get_command = cache(typer.main.get_command)
+    whole()  # imports and makes all verbs
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-        repram_cli.main.app(["hosts", "ls"])  # for what is imported and made by the first that runs
+        verbs()(["hosts", "ls"])  # for what is imported and made by the first that runs
     asked = socket.socket(fileno=int(sys.argv[1]))
     while True:
         request, descriptors, _, _ = socket.recv_fds(asked, MOST, 4)
