@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
 from repram.content import refs
@@ -20,7 +20,7 @@ from repram.sdk.holders import Holder, Holders
 from repram.sdk.parallel import Run, in_order, to_the_end
 from repram.sdk.transfer import Report
 
-IN_FLIGHT: Final = 8  # chunks; in memory are at most these
+IN_FLIGHT: Final = 8  # chunks; in memory are at most these and as many that are being opened
 _COMPARED_AT_ONCE: Final = 16
 _PAGES_KEPT: Final = 4
 
@@ -82,7 +82,7 @@ class Download:
 
     # ---- fetching
 
-    async def _jobs(self, first: int) -> AsyncIterator[Coroutine[Any, Any, _Fetched]]:
+    async def _jobs(self, first: int) -> AsyncGenerator[Coroutine[Any, Any, _Fetched]]:
         async for ref in refs.walk(self._head.body, self._head.size, self._page, first=first):
             yield self._fetch(ref)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -246,7 +246,7 @@ async def _standing(copy: Copy, made: Made, *, first: bool) -> Standing:
 async def _renew(
     copy: Copy, journal: Journal, leasing: Leasing, serial: int, made: Made, *, first: bool
 ) -> None:
-    async def renewals() -> AsyncIterator[Coroutine[Any, Any, int]]:
+    async def renewals() -> AsyncGenerator[Coroutine[Any, Any, int]]:
         if first or not made.downloads:
             yield copy.renew(leasing.renewal([made.id], serial, downloads=made.downloads))
         for batch in journal.batches():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing, suppress
 from typing import Any, Protocol, TypeVar
 
 from repram.errors import cause_of
@@ -22,22 +22,26 @@ class Run(Protocol):
 
 
 async def in_order(
-    jobs: AsyncIterator[Coroutine[Any, Any, T]],
-    consume: Callable[[list[T]], Awaitable[None]],
+    jobs: AsyncGenerator[Coroutine[Any, Any, T]],
+    consume: Callable[[list[T]], Coroutine[Any, Any, None]],
     *,
     at_a_time: int,
 ) -> None:
-    """Run the jobs side by side and hand over the results in order, as many as there are by then; the
-    first error ends all of it."""
+    """Run the jobs side by side and hand over the results in order, as many as there are by then, while the
+    next jobs run: so many of them, and of results no more. The first error ends all of it."""
     under_way: deque[asyncio.Task[T]] = deque()
     try:
-        async with asyncio.TaskGroup() as group:
+        async with aclosing(jobs), asyncio.TaskGroup() as group:
+            consuming: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            consuming.set_result(None)
             async for job in jobs:
                 under_way.append(group.create_task(job))
                 if len(under_way) == at_a_time:
-                    await consume(await _results(under_way))
+                    await consuming
+                    consuming = group.create_task(consume(await _results(under_way)))
             while under_way:
-                await consume(await _results(under_way))
+                await consuming
+                consuming = group.create_task(consume(await _results(under_way)))
     except BaseExceptionGroup as errors:
         raise cause_of(errors) from None
 
@@ -48,6 +52,14 @@ async def _results(under_way: deque[asyncio.Task[T]]) -> list[T]:
     while under_way and under_way[0].done():
         results.append(under_way.popleft().result())
     return results
+
+
+async def give_up(work: asyncio.Future[Any]) -> None:
+    """Nobody wants what comes of it; it is over when this returns."""
+    work.cancel()
+    await asyncio.wait([work])
+    if not work.cancelled():
+        work.exception()  # nobody is left to be told
 
 
 async def in_thread(function: Callable[[], T]) -> T:

@@ -7,7 +7,7 @@ another goes on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
@@ -24,12 +24,14 @@ from repram.sdk.copies import ASKED_AT_ONCE, Copy
 from repram.sdk.events import Began, Moved
 from repram.sdk.journal import Journal, Plan
 from repram.sdk.leasing import Leasing
-from repram.sdk.parallel import Run, in_order, in_thread, to_the_end
+from repram.sdk.parallel import Run, give_up, in_order, in_thread, to_the_end
 from repram.sdk.source import Content
 from repram.sdk.storage import Storage
 from repram.sdk.transfer import Report
 
-IN_FLIGHT: Final = 16  # items; with a batch that is being sealed that is what is in memory
+IN_FLIGHT: Final = (
+    16  # items; with a batch that waits and one that is being sealed that is what is in memory
+)
 PASSES: Final = 3  # over the content, when hosts lose again and again what they held
 GOODBYE: Final = 3.0  # seconds for having the hosts forget what is given up
 _PATIENCE_WITH_ONE_OF_SEVERAL: Final = 5.0
@@ -147,14 +149,19 @@ class Sending:
         await in_order(self._jobs(batches, read), self._count, at_a_time=IN_FLIGHT)
         return batches
 
-    async def _jobs(self, batches: Batches, read: Run) -> AsyncIterator[Coroutine[Any, Any, int]]:
-        number = 0
-        while batch := await read(batches.next):
-            puts = self._leasing.puts([(ItemId(each.ref.id), len(each.body)) for each in batch])
-            for sealed, put in zip(batch, puts, strict=True):
-                yield self._put(number, put, sealed)
-                number += 1
-            batch.clear()
+    async def _jobs(self, batches: Batches, read: Run) -> AsyncGenerator[Coroutine[Any, Any, int]]:
+        """A batch is sealed while the one before goes out."""
+        number, ahead = 0, asyncio.ensure_future(read(batches.next))
+        try:
+            while batch := await ahead:
+                ahead = asyncio.ensure_future(read(batches.next))
+                puts = self._leasing.puts([(ItemId(each.ref.id), len(each.body)) for each in batch])
+                for sealed, put in zip(batch, puts, strict=True):
+                    yield self._put(number, put, sealed)
+                    number += 1
+                batch.clear()
+        finally:
+            await give_up(ahead)
 
     async def _put(self, number: int, put: Put, sealed: Sealed) -> int:
         wanting = [copy for copy in self.living if not copy.holds(number)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from tests.conftest import Run
 
 async def from_list(
     jobs: list[Coroutine[Any, Any, int]],
-) -> AsyncIterator[Coroutine[Any, Any, int]]:
+) -> AsyncGenerator[Coroutine[Any, Any, int]]:
     for job in jobs:
         yield job
 
@@ -41,27 +41,77 @@ def test_results_come_in_order_whichever_job_ends_first(run: Run[None]) -> None:
     run(main())
 
 
-def test_never_more_than_a_few_are_under_way(run: Run[None]) -> None:
+def test_never_more_than_a_few_are_under_way_nor_waiting_to_be_handed_over(run: Run[None]) -> None:
     async def main() -> None:
-        started, finished, most = 0, 0, 0
+        started, done, consumed = 0, 0, 0
+        most_at_work = most_in_memory = 0
 
         async def job(number: int) -> int:
+            nonlocal done
             await asyncio.sleep(0)
+            done += 1
             return number
 
-        async def jobs() -> AsyncIterator[Coroutine[Any, Any, int]]:
-            nonlocal started, most
+        async def jobs() -> AsyncGenerator[Coroutine[Any, Any, int]]:
+            nonlocal started, most_at_work, most_in_memory
             for number in range(50):
                 started += 1
-                most = max(most, started - finished)
+                most_at_work = max(most_at_work, started - done)
+                most_in_memory = max(most_in_memory, started - consumed)
                 yield job(number)
 
         async def consume(numbers: list[int]) -> None:
-            nonlocal finished
-            finished += len(numbers)
+            nonlocal consumed
+            await asyncio.sleep(0)
+            consumed += len(numbers)
 
         await in_order(jobs(), consume, at_a_time=3)
-        assert (started, finished, most) == (50, 50, 3)
+        assert (started, done, consumed) == (50, 50, 50)
+        assert most_at_work <= 3
+        assert 3 < most_in_memory <= 6
+
+    run(main())
+
+
+def test_the_next_jobs_run_while_results_are_consumed(run: Run[None]) -> None:
+    async def main() -> None:
+        second = asyncio.Event()
+
+        async def job(number: int) -> int:
+            if number == 1:
+                second.set()
+            return number
+
+        async def consume(numbers: list[int]) -> None:
+            if 0 in numbers:
+                await second.wait()
+
+        await in_order(from_list([job(number) for number in range(3)]), consume, at_a_time=1)
+
+    run(main())
+
+
+def test_where_jobs_come_from_is_closed_when_one_fails(run: Run[None]) -> None:
+    async def main() -> None:
+        closed = False
+
+        async def failing() -> int:
+            raise NotFound("it is gone")
+
+        async def jobs() -> AsyncGenerator[Coroutine[Any, Any, int]]:
+            nonlocal closed
+            try:
+                while True:
+                    yield failing()
+            finally:
+                closed = True
+
+        async def consume(_numbers: list[int]) -> None:
+            raise AssertionError
+
+        with pytest.raises(NotFound):
+            await in_order(jobs(), consume, at_a_time=1)
+        assert closed
 
     run(main())
 

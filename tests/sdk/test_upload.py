@@ -275,3 +275,23 @@ def test_a_chunk_is_in_the_journal_before_it_is_sent(
             await client.upload(source)
 
     run(main())
+
+
+def test_nothing_is_read_any_more_once_an_upload_has_failed(run: Run[None], tmp_path: Path) -> None:
+    async def main() -> None:
+        with (tmp_path / "large").open("wb") as file:
+            file.truncate(64 * CHUNK_SIZE)
+
+        async def full(_request: Put, _session: Session) -> None:
+            raise Full("no room")
+
+        async with storing() as (node, address), Client(address) as client:
+            await client.upload(io.BytesIO(b"so that the session is there"))
+            before = asyncio.all_tasks()
+            node.before_put = full
+            with pytest.raises(Full):
+                await client.upload(tmp_path / "large")
+            reading = [str(each.get_coro()) for each in asyncio.all_tasks() - before]
+            assert not any("to_the_end" in each for each in reading)
+
+    run(main())
