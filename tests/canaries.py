@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_bytes
 from types import TracebackType
 from typing import Final, Self
 
@@ -152,6 +153,7 @@ class Capture:
 
     def __init__(self, ports: Iterable[int]) -> None:
         self.frames: list[bytes] = []
+        self._end = _ENDS + token_bytes(16)  # another's may be seen here, too
         self._ports = {port.to_bytes(2, "big") for port in (*ports, _DISCARD)}
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
         self._socket.setsockopt(socket.SOL_SOCKET, 33, 1 << 27)  # SO_RCVBUFFORCE
@@ -159,7 +161,7 @@ class Capture:
         self._thread = threading.Thread(target=self._read)
 
     def _read(self) -> None:
-        while not self.frames or _ENDS not in self.frames[-1]:
+        while not self.frames or self._end not in self.frames[-1]:
             frame = self._socket.recv(1 << 17)
             if {frame[34:36], frame[36:38]} & self._ports:  # behind Ethernet's and IPv4's headers
                 self.frames.append(frame)
@@ -185,6 +187,6 @@ class Capture:
     ) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
             while self._thread.is_alive():
-                last.sendto(_ENDS, ("127.0.0.1", _DISCARD))
+                last.sendto(self._end, ("127.0.0.1", _DISCARD))
                 self._thread.join(0.1)
         self._socket.close()
