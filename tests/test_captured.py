@@ -146,3 +146,15 @@ def test_what_should_not_be_there_is_found(
             recorded.datagrams()
     else:
         assert recorded.datagrams()[DATA]
+
+
+def test_a_capture_outlasts_another_beside_it() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        own.bind(("127.0.0.1", 0))
+        address = own.getsockname()
+        with Capture([address[1]]) as packets:
+            with Capture([address[1]]):
+                own.sendto(b"early", address)
+            own.sendto(b"late", address)
+    assert b"early" in packets.seen
+    assert b"late" in packets.seen
