@@ -57,6 +57,10 @@ async def _results(under_way: deque[asyncio.Task[T]]) -> list[T]:
 async def give_up(work: asyncio.Future[Any]) -> None:
     """Nobody wants what comes of it; it is over when this returns."""
     work.cancel()
+    await _over(work)
+
+
+async def _over(work: asyncio.Future[Any]) -> None:
     await asyncio.wait([work])
     if not work.cancelled():
         work.exception()  # nobody is left to be told
@@ -93,7 +97,5 @@ async def to_the_end(function: Callable[[], T]) -> T:
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        await asyncio.wait([work])
-        if not work.cancelled():
-            work.exception()  # nobody is left to be told
+        await _over(work)
         raise
