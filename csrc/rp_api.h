@@ -234,7 +234,7 @@ int rp_core_take_whole(rp_core *core, rp_whole *out, int max, uint8_t *buffer, s
 int64_t rp_stream_open(rp_core *core, int64_t connection, int priority);
 /* Opens a stream, writes at most RP_SHORT_MAX bytes and ends it; or, with RP_E_BLOCKED, does nothing: when
  * the peer allows no more streams, or there is no room for the bytes. */
-#define RP_SHORT_MAX 16384
+#define RP_SHORT_MAX 32768
 int64_t rp_stream_send(rp_core *core, int64_t connection, int priority, const uint8_t *data, size_t size);
 int64_t rp_stream_write(rp_core *core, int64_t connection, uint64_t stream, const uint8_t *data, size_t size,
                         int fin);

@@ -1,4 +1,5 @@
-"""Record versions that are put in one turn of the event loop travel together, under one signature."""
+"""Record versions that are put in one turn of the event loop travel together, under one signature: as many
+as a short question holds."""
 
 from __future__ import annotations
 
@@ -16,11 +17,12 @@ from repram.crypto.statements import (
     root_of,
 )
 from repram.crypto.xchacha import Bytes
-from repram.errors import RemoteError
+from repram.errors import RemoteError, RepramError
 from repram.proto.messages import INLINE_MAX, NewRecord, Outcome, Outcomes, PutRecords, Reply
 from repram.sdk.storage import Conversation
 
-BATCH_BYTES: Final = 48 << 10
+# A batch goes out as soon as it is full, and the node works on it while the next one is sealed.
+BATCH_BYTES: Final = 30 << 10
 _AROUND: Final = 96  # bytes that a record takes in a message beside its note and its value
 
 
@@ -37,7 +39,7 @@ class Gathering:
         self._conversation: Conversation | None = None
         self._waiting: list[_Put] = []
         self._size = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Reply]] = set()
 
     async def put(self, conversation: Conversation, record: NewRecord, value: Bytes) -> Outcome:
         """Have the node keep a version; `record` comes without its value."""
@@ -75,24 +77,29 @@ class Gathering:
     def _send(self) -> None:
         batch = [put for put in self._waiting if not put.outcome.done()]  # some have given up
         self._waiting, self._size = [], 0
-        if batch and self._conversation:
-            task = asyncio.get_running_loop().create_task(self._ask(self._conversation, batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _ask(self, conversation: Conversation, batch: list[_Put]) -> None:
+        if not batch or self._conversation is None:
+            return
         records = [put.record for put in batch]
         try:
             request = self._signed(records, [record.value for record in records])
-            outcomes = _outcomes(await conversation.caller.ask(request), len(batch))
-        except asyncio.CancelledError:
+            asking = self._conversation.caller.begin(request)
+        except RepramError as error:  # no other put is to fail because of these
+            _fail(batch, error)
+            return
+        task = asyncio.get_running_loop().create_task(asking)
+        self._tasks.add(task)
+        task.add_done_callback(lambda _: self._answered(task, batch))
+
+    def _answered(self, task: asyncio.Task[Reply], batch: list[_Put]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
             for put in batch:
                 put.outcome.cancel()
-            raise
+            return
+        try:
+            outcomes = _outcomes(task.result(), len(batch))
         except Exception as error:  # noqa: BLE001  # each of those who wait is told
-            for put in batch:
-                if not put.outcome.done():
-                    put.outcome.set_exception(error)
+            _fail(batch, error)
             return
         for put, outcome in zip(batch, outcomes, strict=True):
             if not put.outcome.done():
@@ -112,6 +119,12 @@ class Gathering:
         owner = self._signer.key
         signature = self._signer.sign(records_statement(owner, root_of(leaves)))
         return PutRecords(owner, tuple(records), signature, size)
+
+
+def _fail(batch: list[_Put], error: Exception) -> None:
+    for put in batch:
+        if not put.outcome.done():
+            put.outcome.set_exception(error)
 
 
 def _leaf(record: NewRecord, value: Bytes) -> bytes:

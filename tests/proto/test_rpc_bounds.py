@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from repram.proto.connection import Settings
+from repram.proto.connection import SHORT_MAX, Settings
 from repram.proto.endpoint import Endpoint, Session
 from repram.proto.rpc import Caller, DeadlinePassed, Incoming
 from repram.proto.rpc.slots import Slots, Waiting
@@ -203,6 +203,29 @@ def test_questions_and_answers_share_packets(run: Run[None]) -> None:
             await until(ends.at_rest)
             after = [end.core.counters()["datagrams_out"] for end in (ends.here, ends.there)]
             assert all(now - then < 40 for then, now in zip(before, after, strict=True))
+
+    run(main())
+
+
+@pytest.mark.parametrize("size", [10, SHORT_MAX // 2, 50_000])
+def test_what_is_begun_is_on_its_way_at_once_if_it_is_short(run: Run[None], size: int) -> None:
+    async def main() -> None:
+        async with talking(server()) as ends:
+            await until(ends.at_rest)
+            before = ends.here.core.counters()["datagrams_out"]
+            asking = ends.caller.begin(Say("x" * size))
+            sent = ends.here.core.counters()["datagrams_out"] - before
+            assert (sent > 0) == (size < SHORT_MAX)
+            assert await asking == Said("x" * size)
+
+    run(main())
+
+
+def test_what_is_begun_where_no_stream_may_be_opened_waits_for_one(run: Run[None]) -> None:
+    async def main() -> None:
+        async with talking(server(), settings=Settings(max_streams=1)) as ends:
+            asking = [ends.caller.begin(Say(str(n))) for n in range(3)]
+            assert await asyncio.gather(*asking) == [Said(str(n)) for n in range(3)]
 
     run(main())
 

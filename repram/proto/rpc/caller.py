@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Generic, NamedTuple
+from typing import Any, Final, Generic, NamedTuple
 
 from repram.errors import StreamReset
 from repram.proto.connection import SHORT_MAX
@@ -15,7 +15,7 @@ from repram.proto.rpc.codec import REPLY_HEAD, Codec, P, Q, message_size
 from repram.proto.rpc.deadlines import Deadlines
 from repram.proto.rpc.failures import Code, DeadlinePassed, Malformed, Stalled, broken_off
 from repram.proto.rpc.patience import PATIENCE, Patience
-from repram.proto.stream import Stream
+from repram.proto.stream import Exchange, Stream
 
 TIMEOUT: Final = 60.0
 
@@ -53,6 +53,15 @@ class Caller(Generic[Q, P]):
         """Asks what needs no body in either direction."""
         return (await self._short(self._codec.request(request, within), within, 0)).reply
 
+    def begin(self, request: Q, *, within: float = TIMEOUT) -> Coroutine[Any, Any, P]:
+        """Asks like `ask`, of which the rest is returned: the question is on its way already, if it is
+        short and may be asked, and does not wait for what else is done in this turn of the loop."""
+        question = self._codec.request(request, within)
+        exchange = self._exchange(question)
+        if exchange is not None:
+            self._session.endpoint.flush()
+        return self._begun(question, exchange, within)
+
     async def call(
         self, request: Q, *, body: Body = b"", max_body: int = 0, within: float | None = None
     ) -> Answered[P]:
@@ -78,12 +87,26 @@ class Caller(Generic[Q, P]):
     # ---- questions that go out in one piece
 
     async def _short(self, question: bytes, within: float | None, max_body: int) -> Answered[P]:
+        exchange = self._exchange(question)
+        if exchange is None:
+            return await self._slowly(question, within, max_body)
+        return await self._answer(exchange, within, max_body)
+
+    async def _begun(self, question: bytes, exchange: Exchange | None, within: float) -> P:
+        if exchange is None:
+            return (await self._slowly(question, within, 0)).reply
+        return (await self._answer(exchange, within, 0)).reply
+
+    def _exchange(self, question: bytes) -> Exchange | None:
+        """None when it has to go another way."""
         if len(question) > SHORT_MAX:
-            return await self._slowly(question, within, max_body)
+            return None
         try:
-            exchange = self._session.exchange(question)
+            return self._session.exchange(question)
         except BlockingIOError:  # the peer allows no more streams for now
-            return await self._slowly(question, within, max_body)
+            return None
+
+    async def _answer(self, exchange: Exchange, within: float | None, max_body: int) -> Answered[P]:
         if within is None:
             self._deadlines.add(exchange, self._patience, Stalled)
         else:
