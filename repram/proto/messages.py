@@ -179,14 +179,17 @@ class Outcomes(Message, frozen=True):
 
 
 class GetRecord(Message, frozen=True):
-    """The newest version of a record; nothing but its version when that is `known`."""
+    """The newest version of a record; nothing but its version when that is `known`. With `bare` without what
+    proves it, unless it is a removal: for who can tell by the value that its owner wrote it."""
 
     id: Id
     known: Version = 0
+    bare: bool = False
 
 
 class Record(Message, frozen=True):
-    """A version and the proof that its owner signed it; with `size` its value follows as the body."""
+    """A version and the proof that its owner signed it, unless that was not wanted; with `size` its value
+    follows as the body."""
 
     owner: Key
     label: Hash
@@ -201,7 +204,7 @@ class Record(Message, frozen=True):
     size: Count = 0
     index: Annotated[int, Meta(ge=0, le=63)] = 0
     proof: Proof = ()
-    signature: Signature = bytes(64)
+    signature: Annotated[bytes, Meta(max_length=64)] = b""
 
 
 class Unchanged(Message, frozen=True):

@@ -12,9 +12,10 @@ from repram.sdk.storage import Conversation
 
 
 async def fetch(conversation: Conversation, item: ItemId) -> tuple[Record, Bytes]:
-    """A record and its sealed value, as the node says; nothing of it is checked but its form."""
+    """A record and its sealed value, as the node says; nothing of it is checked but its form. It comes with
+    its owner's signature when that says more than the value, which opens or does not: with a removal."""
     try:
-        answer = await conversation.caller.call(GetRecord(item.raw), max_body=RECORD_MAX)
+        answer = await conversation.caller.call(GetRecord(item.raw, bare=True), max_body=RECORD_MAX)
     except Malformed as error:
         raise IntegrityFailure(f"the node answered what it should not: {error}") from None
     record = answer.reply

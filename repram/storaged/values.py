@@ -118,10 +118,11 @@ class Values:
         self._gate.refuse_denied(request.id, entry.batch.owner)
         if version.version == request.known:
             return Unchanged(version.version, version.over - now)
+        bare = request.bare and not version.removed
         if entry.size <= INLINE_MAX:
-            return told(entry, version, self.records.value(entry), now)
+            return told(entry, version, self.records.value(entry), now, bare=bare)
         body = self._read(entry) if self._book.tier.durable else self.records.value(entry)
-        return Answer(told(entry, version, b"", now), body)
+        return Answer(told(entry, version, b"", now, bare=bare), body)
 
     async def _read(self, entry: RecordEntry) -> AsyncIterator[Bytes]:
         async with self._book.passing.room(2 * entry.size):

@@ -162,15 +162,31 @@ def test_one_of_many_who_compare_and_set_at_once_wins(run: Run[None]) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("size", [100, INLINE_MAX + 1])
+def test_a_value_is_told_bare_to_who_wants_no_proof(run: Run[None], size: int) -> None:
+    async def main() -> None:
+        async with node() as at:
+            value, item = bytes(size), at.writer.id("a")
+            await at.asked.call(at.writer.put(new("a"), values=[value]), body=value)
+            bare = await at.asked.call(GetRecord(item, bare=True), max_body=RECORD_MAX)
+            whole = await at.asked.call(GetRecord(item), max_body=RECORD_MAX)
+            assert isinstance(whole.reply, Record)
+            assert bare.reply == msgspec.structs.replace(whole.reply, proof=(), signature=b"")
+            assert bare.body == whole.body
+
+    run(main())
+
+
 def test_a_removal_is_told_with_its_proof(run: Run[None]) -> None:
     async def main() -> None:
         async with node() as at:
             await at.put(new("a", b"1"), new("b", b"2"))
             await at.put(new("b", at=T0 + 1, removed=True))
-            answer = await at.asked.ask(GetRecord(at.writer.id("b")))
-            assert isinstance(answer, Record)
-            assert answer.removed
-            check_proof(answer)
+            for bare in (False, True):
+                answer = await at.asked.ask(GetRecord(at.writer.id("b"), bare=bare))
+                assert isinstance(answer, Record)
+                assert answer.removed
+                check_proof(answer)
 
     run(main())
 

@@ -103,8 +103,11 @@ def held(version: int, over: int, ttl: int, now: int) -> Outcome:
     return Outcome(0, version, over - ttl, ttl, over - now)
 
 
-def told(entry: RecordEntry, version: Version, value: Bytes, now: int) -> Record:
-    """A version with all that proves it; without its value, when that comes behind as a body."""
+def told(
+    entry: RecordEntry, version: Version, value: Bytes, now: int, *, bare: bool = False
+) -> Record:
+    """A version with all that proves it, unless that is not wanted; without its value, when that comes behind
+    as a body."""
     label, number, ttl, over, removed, place = version
     batch, size = entry.batch, 0 if value else entry.size
     return Record(
@@ -120,8 +123,8 @@ def told(entry: RecordEntry, version: Version, value: Bytes, now: int) -> Record
         bytes(value),
         size,
         place,
-        batch.proof(place),
-        batch.signature,
+        () if bare else batch.proof(place),
+        b"" if bare else batch.signature,
     )
 
 
