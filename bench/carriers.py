@@ -175,6 +175,7 @@ class Wormhole(Carrier):
         wormhole = (sys.executable, "-m", "wormhole", *places)
         send = ("send", "--hide-progress", f"--code={CODE}", str(site.load.path))
         receive = ("receive", "--hide-progress", "--accept-file", "-o", str(site.received), CODE)
+        site.warm()
         started = time.monotonic()
         with (
             site.start("a", *wormhole, *send) as sends,

@@ -22,7 +22,6 @@ CARRIERS: Final[dict[str, Carrier]] = {
     for each in (Repram(), Wormhole(), Scp(), Rsync(), Syncthing(), Rclone(), Restic())
 }
 ROOM: Final = 5  # times the load: it, sealed and stored, its copy, and what they are warmed with
-WARM: Final = 2.5  # times the load
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,6 @@ def _rounds(
 
 def turn(link: Link, carrier: Carrier, load: Load, folder: Path) -> list[Carried]:
     """One turn of one carrier; `Failed` also if what arrived is not what was sent."""
-    _warm(folder, int(WARM * load.bytes))
     with tempfile.TemporaryDirectory(dir=folder) as name:
         site = Site(link, load, Path(name))
         moves = list(carrier.carry(site))
@@ -141,15 +139,6 @@ def _use_the_better_control(link: Link) -> None:
     link.use_congestion_control(None)
     with suppress(Failed):
         link.use_congestion_control("bbr" if link.profile.loss else "cubic")
-
-
-def _warm(folder: Path, size: int) -> None:
-    """Virtual machines give memory back that is free, and it is slow where it is touched first."""
-    zeros = bytes(1 << 20)
-    with (folder / "warm").open("wb", buffering=0) as file:
-        for _ in range(size >> 20):
-            file.write(zeros)
-    (folder / "warm").unlink()
 
 
 def _no_room(load: Load, folder: Path) -> str | None:

@@ -79,6 +79,7 @@ class Syncthing(Carrier):
             sends, receives = (Api(site.folder / f"{side}.socket") for side in SIDES)
             _until(lambda: _connected(receives), "the devices do not meet", READY_WITHIN)
             _share(site)
+            site.warm()
             before = {side: processes[side].cpu_s() for side in SIDES}
             started = time.monotonic()
             sends.ask("POST", "/rest/db/scan?folder=shared")
