@@ -6,7 +6,6 @@ Records and feeds are answered beside it, on the same server.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import Final
 
@@ -44,7 +43,6 @@ from repram.storaged.memory import MemoryTier
 from repram.storaged.reservations import Reservations
 from repram.storaged.tier import Bytes
 
-_HASHED_AT_ONCE: Final = 64 << 10  # bytes; more, in a thread that has a processor to run on
 _COPIES: Final = 2  # of a body on its way to or from a disk: sealed once more, and not
 _SMALL: Final = 4096  # what is kept as bytes goes out in one piece
 
@@ -88,7 +86,7 @@ class Service:
         await body.held.enter_async_context(self._book.passing.room(_COPIES * request.size))
         with self._book.room(request.size, self._now()):
             sealed = await body.take(request.size)
-            await self._check_id(request.id, sealed, body.session)
+            self._check_id(request.id, sealed, body.session)
         now = self._now()
         leases.check_bounds(terms, now)  # the body may have taken its time
         kept = bytes(sealed) if len(sealed) <= _SMALL else sealed
@@ -115,12 +113,9 @@ class Service:
         self._ends.check(terms, now, runs=self.chunks.runs(terms, now))
         return terms
 
-    async def _check_id(self, item: bytes, sealed: Bytes, session: Session) -> None:
-        if len(sealed) <= _HASHED_AT_ONCE or _one_processor():
-            named = id_of(sealed)
-        else:
-            named = await asyncio.to_thread(id_of, sealed)
-        if named.raw != item:
+    def _check_id(self, item: bytes, sealed: Bytes, session: Session) -> None:
+        """At once, as every byte of it was decrypted in the loop, too: to hand it to a thread takes longer."""
+        if id_of(sealed).raw != item:
             self._gate.blame(session)
             raise IntegrityFailure(f"the bytes that came are not those that {ItemId(item)} names")
 
@@ -207,11 +202,6 @@ class Service:
         return Node(
             __version__, self._now(), book.tier.name, book.capacity, book.used, *rights, *quota
         )
-
-
-def _one_processor() -> bool:
-    """Whether a thread of ours could only run instead of the loop."""
-    return hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) == 1
 
 
 def _behind(body: Bytes, offset: int) -> Bytes:
