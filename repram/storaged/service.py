@@ -114,7 +114,7 @@ class Service:
         return terms
 
     def _check_id(self, item: bytes, sealed: Bytes, session: Session) -> None:
-        """At once, as every byte of it was decrypted in the loop, too: to hand it to a thread takes longer."""
+        """At once: every byte was decrypted in the loop, too, and to hand it to a thread takes longer."""
         if id_of(sealed).raw != item:
             self._gate.blame(session)
             raise IntegrityFailure(f"the bytes that came are not those that {ItemId(item)} names")
