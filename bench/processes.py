@@ -22,6 +22,10 @@ class Failed(Exception):
     """A process that did not do what it was started for, and the last thing that it said."""
 
 
+# Of a benchmark that is ended itself nothing goes on.
+_WITH_THIS: Final = ("setpriv", "--pdeathsig", "TERM")
+
+
 class Process:
     """One process in a session of its own, so that a Ctrl-C reaches only the benchmark, which ends it."""
 
@@ -29,7 +33,7 @@ class Process:
         self.command = command
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- stop() closes it
         self._popen = subprocess.Popen(
-            command,
+            [*_WITH_THIS, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
