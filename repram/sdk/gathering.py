@@ -17,7 +17,7 @@ from repram.crypto.statements import (
     root_of,
 )
 from repram.crypto.xchacha import Bytes
-from repram.errors import RemoteError, RepramError
+from repram.errors import RemoteError
 from repram.proto.messages import INLINE_MAX, NewRecord, Outcome, Outcomes, PutRecords, Reply
 from repram.sdk.storage import Conversation
 
@@ -83,7 +83,7 @@ class Gathering:
         try:
             request = self._signed(records, [record.value for record in records])
             asking = self._conversation.caller.begin(request)
-        except RepramError as error:  # no other put is to fail because of these
+        except Exception as error:  # noqa: BLE001  # as below; and no other put fails because of these
             _fail(batch, error)
             return
         task = asyncio.get_running_loop().create_task(asking)

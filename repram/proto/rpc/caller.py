@@ -87,15 +87,10 @@ class Caller(Generic[Q, P]):
     # ---- questions that go out in one piece
 
     async def _short(self, question: bytes, within: float | None, max_body: int) -> Answered[P]:
-        exchange = self._exchange(question)
-        if exchange is None:
-            return await self._slowly(question, within, max_body)
-        return await self._answer(exchange, within, max_body)
+        return await self._answer(question, self._exchange(question), within, max_body)
 
     async def _begun(self, question: bytes, exchange: Exchange | None, within: float) -> P:
-        if exchange is None:
-            return (await self._slowly(question, within, 0)).reply
-        return (await self._answer(exchange, within, 0)).reply
+        return (await self._answer(question, exchange, within, 0)).reply
 
     def _exchange(self, question: bytes) -> Exchange | None:
         """None when it has to go another way."""
@@ -106,7 +101,11 @@ class Caller(Generic[Q, P]):
         except BlockingIOError:  # the peer allows no more streams for now
             return None
 
-    async def _answer(self, exchange: Exchange, within: float | None, max_body: int) -> Answered[P]:
+    async def _answer(
+        self, question: bytes, exchange: Exchange | None, within: float | None, max_body: int
+    ) -> Answered[P]:
+        if exchange is None:
+            return await self._slowly(question, within, max_body)
         if within is None:
             self._deadlines.add(exchange, self._patience, Stalled)
         else:
