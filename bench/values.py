@@ -27,7 +27,7 @@ from repram import Client
 from repram.buffers import keep_freed
 from repram.crypto.sealing import id_of
 from repram.crypto.spaces import Space
-from repram.crypto.statements import LeaseTerms, Signer, lease_leaf, proof_of, root_of
+from repram.crypto.statements import LeaseTerms, Signer, lease_leaf, proof_of, tree_of
 from repram.ids import ItemId, NodeAddress
 from repram.proto.endpoint import Endpoint, Session
 from repram.proto.messages import STORAGE, Get, Lease, Put
@@ -188,12 +188,12 @@ async def chunks(seconds: float, rounds: int, *options: str) -> None:
 def one_batch(ids: list[ItemId], session: Session, size: int = CHUNK) -> list[Put]:
     """One batch under a key of its own, of chunks of that size."""
     signer = Signer(secrets.token_bytes(32))
-    leaves = [lease_leaf(item, 0) for item in ids]
+    tree = tree_of([lease_leaf(item, 0) for item in ids])
     now = session.peer_time
-    terms = LeaseTerms(root_of(leaves), signer.key, signer.key, 0, now + 60_000, 60_000)
+    terms = LeaseTerms(tree[-1][0], signer.key, signer.key, 0, now + 60_000, 60_000)
     lease = Lease(*terms, signer.sign(terms.statement()))
     return [
-        Put(item.raw, size, lease, index, proof_of(leaves, index)) for index, item in enumerate(ids)
+        Put(item.raw, size, lease, index, proof_of(tree, index)) for index, item in enumerate(ids)
     ]
 
 

@@ -23,11 +23,11 @@ _new.argtypes = [ctypes.c_char_p, ctypes.c_ssize_t]
 _new.restype = ctypes.py_object
 
 
-def unset(size: int) -> bytearray:
+def unset(size: int, *, kept: bool = False) -> bytearray:
     """So many bytes that may hold anything; whoever takes them writes all before reading any. To clear them
-    first would take as long again."""
+    first would take as long again. What is not `kept` gets memory that was in use before, mostly."""
     made: bytearray = _new(None, size)
-    if size >= _LARGE:
+    if kept and size >= _LARGE:
         _populate(made)
     return made
 

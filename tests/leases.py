@@ -37,15 +37,17 @@ class Owner:
         self, bodies: Sequence[bytes], now: int, ttl: int = MINUTE, *, downloads: int = 0
     ) -> list[Put]:
         """One batch."""
-        leaves = [statements.lease_leaf(id_of(body), downloads) for body in bodies]
-        lease = self.lease(self.terms(statements.root_of(leaves), now, ttl))
+        tree = statements.tree_of(
+            [statements.lease_leaf(id_of(body), downloads) for body in bodies]
+        )
+        lease = self.lease(self.terms(tree[-1][0], now, ttl))
         return [
             Put(
                 id_of(body).raw,
                 len(body),
                 lease,
                 index,
-                statements.proof_of(leaves, index),
+                statements.proof_of(tree, index),
                 downloads,
             )
             for index, body in enumerate(bodies)

@@ -33,7 +33,7 @@ from resource import RUSAGE_SELF, getrusage
 from repram.buffers import unset
 
 filling = b"x" * (32 << 20)
-made = unset(32 << 20)
+made = unset(32 << 20, kept=True)
 before = getrusage(RUSAGE_SELF).ru_minflt
 memoryview(made)[:] = filling
 print(getrusage(RUSAGE_SELF).ru_minflt - before)

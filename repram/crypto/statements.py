@@ -73,10 +73,10 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
     return tree_of(leaves)[-1][0]
 
 
-def proof_of(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-    """What has to be hashed in, level by level, to get from one leaf to the root."""
+def proof_of(tree: Sequence[Sequence[bytes]], index: int) -> tuple[bytes, ...]:
+    """What has to be hashed in, level by level, to get from one leaf of a `tree_of` to its root."""
     path = []
-    for level in tree_of(leaves)[:-1]:
+    for level in tree[:-1]:
         beside = index ^ 1
         path.append(level[beside] if beside < len(level) else level[index])
         index >>= 1

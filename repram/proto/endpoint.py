@@ -136,8 +136,7 @@ class Session:
         if taken == len(answer):
             return None
         rest = self.came_whole(stream)
-        rest.write(memoryview(answer)[taken:])
-        rest.send_eof()
+        rest.finish(memoryview(answer)[taken:])
         return rest
 
     def came_whole(self, stream: int, data: bytes = b"") -> Stream:

@@ -42,8 +42,8 @@ class Stream:
             None  # called once: the peer gave up, or is gone
         )
         self._connection = session.connection
-        self._reader: asyncio.Future[None] | None = None
-        self._writer: asyncio.Future[None] | None = None
+        self._reader: asyncio.Future[bool] | None = None
+        self._writer: asyncio.Future[bool] | None = None
         self._head = b""  # has come, and is no longer in the core
         self._pending: deque[memoryview] = deque()  # written, not yet taken by the core
         self._fin = written  # the end is to be sent behind what is pending
@@ -58,9 +58,13 @@ class Stream:
     async def read(self, limit: int = 65536) -> bytes:
         """Some bytes as soon as there are any; b"" at the end."""
         while (data := self.read_now(limit)) is None:
-            self._reader = self._waiter(self._reader)
-            await self._reader
+            await self.coming()
         return data
+
+    def coming(self) -> asyncio.Future[bool]:
+        """Done when there may be something to read: after `read_now` had nothing."""
+        self._reader = self._waiter(self._reader)
+        return self._reader
 
     def read_now(self, limit: int = 65536) -> bytes | None:
         """What is there, b"" at the end; None while one has to wait."""
@@ -79,8 +83,7 @@ class Stream:
     async def read_into(self, into: bytearray | memoryview) -> int:
         """Like `read`, into memory of the caller's: how many bytes have come; 0 at the end."""
         while (size := self.read_into_now(into)) is None:
-            self._reader = self._waiter(self._reader)
-            await self._reader
+            await self.coming()
         return size
 
     def read_into_now(self, into: bytearray | memoryview) -> int | None:
@@ -126,12 +129,21 @@ class Stream:
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Queues bytes; await `drain` before writing much more."""
+        self._queue(data)
+        self._push()
+
+    def finish(self, *data: bytes | bytearray | memoryview) -> None:
+        """Queues the last bytes, and the end behind them."""
+        for piece in data:
+            self._queue(piece)
+        self.send_eof()
+
+    def _queue(self, data: bytes | bytearray | memoryview) -> None:
         if self._write_error is not None:
             raise self._write_error
         if self._fin:
             raise LocalError("write after send_eof")
         self._pending.append(memoryview(data))
-        self._push()
 
     @property
     def backlogged(self) -> bool:
@@ -141,10 +153,14 @@ class Stream:
     async def drain(self) -> None:
         """Waits until the transport has taken all that was written."""
         while self._pending:
-            self._writer = self._waiter(self._writer)
-            await self._writer
+            await self.going()
         if self._write_error is not None:
             raise self._write_error
+
+    def going(self) -> asyncio.Future[bool]:
+        """Done when the transport has taken all that was written, or failed: while `backlogged`."""
+        self._writer = self._waiter(self._writer)
+        return self._writer
 
     def send_eof(self) -> None:
         """No more will be written."""
@@ -250,7 +266,7 @@ class Stream:
             _wake(self._writer)
         self._settle()
 
-    def _waiter(self, waiting: asyncio.Future[None] | None) -> asyncio.Future[None]:
+    def _waiter(self, waiting: asyncio.Future[bool] | None) -> asyncio.Future[bool]:
         if waiting is not None and not waiting.done():
             raise LocalError("another task waits for the same side of this stream")
         return self.session.endpoint.loop.create_future()
@@ -315,6 +331,6 @@ class Exchange:
             self.answer.set_exception(error)
 
 
-def _wake(waiter: asyncio.Future[None] | None) -> None:
+def _wake(waiter: asyncio.Future[bool] | None) -> None:
     if waiter is not None and not waiter.done():
-        waiter.set_result(None)
+        waiter.set_result(True)

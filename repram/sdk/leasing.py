@@ -48,12 +48,12 @@ class Leasing:
 
     def puts(self, items: Sequence[tuple[ItemId, int]], *, downloads: int = 0) -> list[Put]:
         """What to ask for at most `BATCH_MAX` items and their sizes: one signature for all of them."""
-        leaves = [statements.lease_leaf(item, downloads) for item, _ in items]
-        root = statements.root_of(leaves)
+        tree = statements.tree_of([statements.lease_leaf(item, downloads) for item, _ in items])
+        (root,) = tree[-1]
         terms = LeaseTerms(root, self._renew.key, self.end_signer.key, 0, self._deadline, self._ttl)
         lease = Lease(*terms, self.end_signer.sign(terms.statement()))
         return [
-            Put(item.raw, size, lease, index, statements.proof_of(leaves, index), downloads)
+            Put(item.raw, size, lease, index, statements.proof_of(tree, index), downloads)
             for index, (item, size) in enumerate(items)
         ]
 

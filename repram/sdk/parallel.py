@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from repram.errors import cause_of
 
 T = TypeVar("T")
+
+_NICER: Final = 10
 
 
 class Run(Protocol):
@@ -76,6 +81,7 @@ async def in_thread(function: Callable[[], T]) -> T:
             settle()
 
     def run() -> None:
+        _give_way()
         try:
             value = function()
         except BaseException as error:  # noqa: BLE001  # delivered to the one who waits
@@ -93,9 +99,20 @@ async def in_thread(function: Callable[[], T]) -> T:
 async def to_the_end(function: Callable[[], T]) -> T:
     """Run what takes a moment in a thread; whoever is cancelled waits until it is over, so that it uses
     nothing that has been closed meanwhile."""
-    work = asyncio.ensure_future(asyncio.to_thread(function))
+    work = asyncio.get_running_loop().run_in_executor(_workers, function)
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
         await _over(work)
         raise
+
+
+def _give_way() -> None:
+    """What seals and opens leaves the processor to the loop whenever that has something to do: while the loop
+    waits for one nothing is sent or acknowledged, and the other side stands still as well."""
+    if sys.platform == "linux":  # where this is for the one thread, and not for all of the process
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + _NICER)
+
+
+_workers: Final = ThreadPoolExecutor(thread_name_prefix="repram", initializer=_give_way)

@@ -85,7 +85,7 @@ class Service:
         await self._gate.consult("put", request.id, request.size, terms.end_pk)
         await body.held.enter_async_context(self._book.passing.room(_COPIES * request.size))
         with self._book.room(request.size, self._now()):
-            sealed = await body.take(request.size)
+            sealed = await body.take(request.size, kept=True)
             self._check_id(request.id, sealed, body.session)
         now = self._now()
         leases.check_bounds(terms, now)  # the body may have taken its time

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import pytest
 
 from repram.errors import NotFound
-from repram.sdk.parallel import in_order, in_thread
+from repram.sdk.parallel import Run as Way
+from repram.sdk.parallel import in_order, in_thread, to_the_end
 from tests.conftest import Run
 
 
@@ -159,3 +162,16 @@ def test_a_thread_that_blocks_for_ever_holds_up_nobody(run: Run[None]) -> None:
 
     run(main())
     gate.set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has no priority of its own")
+@pytest.mark.parametrize("way", [in_thread, to_the_end])
+def test_what_runs_in_a_thread_leaves_the_processor_to_the_loop(run: Run[None], way: Way) -> None:
+    async def main() -> None:
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        behind = await way(lambda: os.getpriority(os.PRIO_PROCESS, 0))
+        assert behind > own
+        assert os.getpriority(os.PRIO_PROCESS, 0) == own
+        assert await way(lambda: os.getpriority(os.PRIO_PROCESS, 0)) == behind
+
+    run(main())

@@ -42,10 +42,8 @@ class Incoming:
     async def read(self, limit: int = PIECE) -> bytes:
         """Some bytes as soon as there are any; b"" at the end."""
         try:
-            data = self._stream.read_now(limit)
-            if data is None:
-                step = lambda: self._stream.read(limit)  # noqa: E731  # read again in here, not twice above
-                data = await patiently(self._stream, step, self._patience, self._starved)
+            while (data := self._stream.read_now(limit)) is None:
+                await self._wait()
             return data
         except StreamReset as error:
             raise broken_off(error) from None
@@ -54,9 +52,9 @@ class Incoming:
         while piece := await self.read():
             yield piece
 
-    async def take(self, size: int) -> bytearray:
+    async def take(self, size: int, *, kept: bool = False) -> bytearray:
         """All of a body of exactly `size` bytes; the caller has checked that it can hold them."""
-        body = unset(size)
+        body = unset(size, kept=kept)
         await self._fill(memoryview(body))
         if await self.read(1):
             raise Malformed(f"more than the {size} bytes that were announced came")
@@ -81,53 +79,67 @@ class Incoming:
             raise Malformed(f"more than the {limit} bytes that were asked for came")
         return body
 
-    async def take_exactly(self, size: int) -> bytearray:
-        """The next `size` bytes."""
-        part = unset(size)
-        await self._fill(memoryview(part))
+    async def take_exactly(self, size: int) -> bytes:
+        """The next `size` bytes: of a message, which is short."""
+        part = b""
+        while missing := size - len(part):
+            more = await self.read(missing)
+            if not more:
+                raise _short_by(missing)
+            part += more
         return part
 
     async def _fill(self, view: memoryview) -> None:
         while view:
             size = await self._read_into(view)
             if not size:
-                raise Malformed(f"the stream ended {len(view)} bytes short")
+                raise _short_by(len(view))
             view = view[size:]
 
     async def _read_into(self, view: memoryview) -> int:
         """Copied once, from the transport's pages to where it stays."""
         try:
-            size = self._stream.read_into_now(view)
-            if size is None:
-                step = lambda: self._stream.read_into(view)  # noqa: E731  # as in `read`
-                size = await patiently(self._stream, step, self._patience, self._starved)
+            while (size := self._stream.read_into_now(view)) is None:
+                await self._wait()
             return size
         except StreamReset as error:
             raise broken_off(error) from None
+
+    async def _wait(self) -> None:
+        await patiently(self._stream.coming, self._stream, self._patience, self._starved)
+
+
+def _short_by(missing: int) -> Malformed:
+    return Malformed(f"the stream ended {missing} bytes short")
 
 
 async def send(stream: Stream, body: Body, patience: float) -> None:
     """Writes all of a body and the end behind it, as fast as the other side takes it and no faster."""
     if isinstance(body, AsyncIterable):
         await _send_pieces(stream, body, Patience(patience, stream.moved))
-    elif body:
-        stream.write(body)  # not copied: the transport takes it piece by piece
-    stream.send_eof()
+        stream.send_eof()
+    else:
+        stream.finish(body)  # not copied: the transport takes it piece by piece
     await drain(stream, patience)
 
 
 async def drain(stream: Stream, patience: float) -> None:
     """Waits until the transport has taken all that was written."""
     if stream.backlogged:
-        await patiently(stream, stream.drain, Patience(patience, stream.moved))
+        await _drain(stream, Patience(patience, stream.moved))
+
+
+async def _drain(stream: Stream, patience: Patience) -> None:
+    while stream.backlogged:
+        await patiently(stream.going, stream, patience)
+    await stream.drain()  # raises if it failed
 
 
 async def _send_pieces(stream: Stream, body: AsyncIterable[Bytes], left: Patience) -> None:
     try:
         async for piece in body:
             stream.write(piece)
-            if stream.backlogged:
-                await patiently(stream, stream.drain, left)
+            await _drain(stream, left)
     finally:
         if isinstance(body, AsyncGenerator):
             await body.aclose()  # now, and not whenever it is collected

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, Generic, NamedTuple
 
 from repram.errors import StreamReset
@@ -66,11 +66,13 @@ class Caller(Generic[Q, P]):
         self, request: Q, *, body: Body = b"", max_body: int = 0, within: float | None = None
     ) -> Answered[P]:
         """Asks with a body, and takes at most `max_body` bytes of body with the reply."""
-        if not isinstance(body, AsyncIterable) and len(body) <= SHORT_MAX:
-            question = self._codec.request(request, within) + body
-            return await self._short(question, within, max_body)
-        async with self.stream(request, body=body, within=within) as answer:
-            return Answered(answer.reply, await answer.body.take_rest(max_body))
+        if isinstance(body, AsyncIterable):
+            async with self.stream(request, body=body, within=within) as answer:
+                return Answered(answer.reply, await answer.body.take_rest(max_body))
+        question = self._codec.request(request, within)
+        if len(body) <= SHORT_MAX:
+            return await self._short(question + body, within, max_body)
+        return await self._slowly(question, within, max_body, body)
 
     @asynccontextmanager
     async def stream(
@@ -79,7 +81,7 @@ class Caller(Generic[Q, P]):
         """Asks with a body that goes out while the reply's is read piece by piece. Leaving before the
         end of that cancels the call."""
         due = self._after(within)
-        async with self._watched(await self._open(due), due) as stream:
+        with self._watched(await self._open(due), due) as stream:
             stream.write(self._codec.request(request, within))
             async with _sending(stream, body, self._patience):
                 yield await self._reply(stream, Patience(self._patience))
@@ -123,11 +125,12 @@ class Caller(Generic[Q, P]):
             return self._split(came, max_body)
         return await self._long(came, None if within is None else due, max_body)
 
-    async def _slowly(self, question: bytes, within: float | None, max_body: int) -> Answered[P]:
+    async def _slowly(
+        self, question: bytes, within: float | None, max_body: int, body: Bytes = b""
+    ) -> Answered[P]:
         due = self._after(within)
         stream = await self._open(due)
-        stream.write(question)
-        stream.send_eof()
+        stream.finish(question, body)
         return await self._long(stream, due, max_body)
 
     def _split(self, came: bytes, max_body: int) -> Answered[P]:
@@ -139,19 +142,21 @@ class Caller(Generic[Q, P]):
     # ---- everything else
 
     async def _long(self, stream: Stream, due: float | None, max_body: int) -> Answered[P]:
-        async with self._watched(stream, due):
+        with self._watched(stream, due):
             answer = await self._reply(stream, Patience(self._patience, None))
             return Answered(answer.reply, await answer.body.take_rest(max_body))
 
     async def _open(self, due: float | None) -> Stream:
+        if due is None:
+            return await self._session.open_stream()
         try:
             async with asyncio.timeout_at(due):
                 return await self._session.open_stream()
         except TimeoutError:
             raise DeadlinePassed from None
 
-    @asynccontextmanager
-    async def _watched(self, stream: Stream, due: float | None) -> AsyncIterator[Stream]:
+    @contextmanager
+    def _watched(self, stream: Stream, due: float | None) -> Iterator[Stream]:
         """The stream is over at the end, one way or the other."""
         late = DeadlinePassed()
         loop = self._session.endpoint.loop
@@ -171,7 +176,7 @@ class Caller(Generic[Q, P]):
         body = Incoming(stream, patience)
         (head,) = REPLY_HEAD.unpack(await body.take_exactly(REPLY_HEAD.size))
         message = await body.take_exactly(message_size(head))
-        return Answering(self._codec.read_reply(bytes(message)), body)
+        return Answering(self._codec.read_reply(message), body)
 
     def _after(self, within: float | None) -> float | None:
         return None if within is None else self._session.endpoint.loop.time() + within
@@ -182,9 +187,7 @@ async def _sending(stream: Stream, body: Body, patience: float) -> AsyncIterator
     """The body goes out meanwhile: by a task of its own, if it has to be asked for."""
     if not isinstance(body, AsyncIterable):
         with suppress(StreamReset):  # the other side has answered already and reads no more of it
-            if body:
-                stream.write(body)
-        stream.send_eof()
+            stream.finish(body)
         yield
         return
     sender = asyncio.create_task(_send(stream, body, patience))

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import Callable
+from typing import Final
 
 from repram.proto.connection import SLOWEST
 from repram.proto.rpc.failures import Stalled
 from repram.proto.stream import Stream
 
-T = TypeVar("T")
-
 PATIENCE: Final = 60.0  # seconds
 _STARVED: Final = 0.5  # seconds; see `patiently`
 _MOMENT: Final = (
-    0.01  # seconds; shorter waits are added up: to ask what has moved takes longer than they do
+    0.05  # seconds; shorter waits are added up: to ask what has moved takes longer than they do
 )
 
 
@@ -50,23 +48,30 @@ class Patience:
 
 
 async def patiently(
+    wait: Callable[[], asyncio.Future[bool]],
     stream: Stream,
-    step: Callable[[], Awaitable[T]],
     patience: Patience,
     starved: Callable[[], None] | None = None,
-) -> T:
-    """Awaits what moves on with the stream, as long as the patience lasts. `starved` is called when it
-    has been waited for a while."""
-    clock = stream.session.endpoint.loop.time
+) -> None:
+    """Waits for what moves on with the stream, as long as the patience lasts. `starved` is called when it
+    has been waited for a while. An asyncio.timeout each would cost as much as all else of a short wait."""
+    loop = stream.session.endpoint.loop
     while True:
-        began, wait = clock(), min(patience.left, _STARVED) if starved else patience.left
+        began, most = loop.time(), min(patience.left, _STARVED) if starved else patience.left
+        waiting = wait()
+        timer = loop.call_later(most, _in_vain, waiting)
         try:
-            async with asyncio.timeout(wait):
-                return await step()
-        except TimeoutError:
-            if starved is not None:
-                starved()
-                starved = None
+            if await waiting:
+                return
         finally:
-            patience.wait(clock() - began, stream)
+            timer.cancel()
+            patience.wait(loop.time() - began, stream)
+        if starved is not None:
+            starved()
+            starved = None
         patience.refuse()
+
+
+def _in_vain(waiting: asyncio.Future[bool]) -> None:
+    if not waiting.done():
+        waiting.set_result(False)

@@ -195,7 +195,7 @@ class _Calls(Generic[Q, P]):
         try:
             head, left = REQUEST_HEAD.unpack(await incoming.take_exactly(REQUEST_HEAD.size))
             message = await incoming.take_exactly(message_size(head))
-            request = self._codec.read_request(bytes(message))
+            request = self._codec.read_request(message)
         except (StreamReset, SessionClosed):
             raise
         except RepramError as error:

@@ -112,7 +112,7 @@ class Both:
             len(BODIES[item]),
             OWNERS[owner].lease(terms),
             place,
-            statements.proof_of(_leaves(batch), place),
+            statements.proof_of(statements.tree_of(_leaves(batch)), place),
             LIMIT if item == LIMITED else 0,
         )
         said = Terms((owner, batch), serial, terms.deadline, ttl)
