@@ -22,7 +22,6 @@ from repram.crypto.passwords import cheap_for_tests
 from repram.ids import NodeAddress
 from repram.sdk import Client
 from repram.sdk.account import Account
-from repram.sdk.opening import Keys
 from tests.canaries import Capture, begun_with, files_in, found_in, memory_of, spellings
 from tests.processes import ENVIRONMENT, REPRAM, node
 
@@ -82,10 +81,11 @@ class Transfers:
         unbox = self.account.unboxer(ask)
         async with Client(host, state=self.account.path.parent) as client:
             counted = await client.upload(self.file, downloads=9)
-            keys = Keys(self.text(PASSWORD), unbox)
+            locks = self.text(PASSWORD), unbox
             for name, each in (("locked", parse_link(link)), ("counted", counted)):
                 assert isinstance(each, Link)
-                async with client._opened(each, keys, lambda _event: None) as (head, _):
+                receiving = client._receiving(each, *locks, lambda _event: None)
+                async with receiving._opened() as (head, _):
                     self.secrets[f"chunk key, {name}"] = head.body.refs[0].key
                 self.secrets[f"secret of the {name} link"] = each.secret
                 self.secrets[f"fragment of the {name} link"] = (

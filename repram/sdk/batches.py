@@ -7,7 +7,7 @@ seals the same items again, under the keys of the first, and makes the same batc
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from repram.content.chunker import Chunker, Source
 from repram.content.refs import Body, BodyBuilder, Ref, check_size, encode
@@ -17,6 +17,10 @@ from repram.crypto.xchacha import Bytes
 from repram.errors import Changed, LocalError
 from repram.ids import ItemId
 from repram.sdk.journal import Batch, Journal
+
+_FIRST: Final = (
+    2  # items in the first batch, twice as many in each that follows: nothing goes out before it
+)
 
 
 class Sealed(NamedTuple):
@@ -39,6 +43,7 @@ class Batches:
         self._known = (ref for batch in journal.batches() for ref in batch)
         self._ready: deque[Sealed] = deque()
         self._journalled = 0  # of those that are ready or were handed out
+        self._most = _FIRST
 
     @property
     def size(self) -> int:
@@ -53,7 +58,7 @@ class Batches:
 
     def next(self) -> list[Sealed]:
         """The next batch, in the journal by now; an empty one at the end."""
-        while len(self._ready) < BATCH_MAX and self._body is None:
+        while len(self._ready) < self._most and self._body is None:
             block = next(self._blocks, None)
             if block is not None:
                 check_size(self._chunker.size)
@@ -62,7 +67,8 @@ class Batches:
             self._body = self._builder.finish()
             if next(self._known, None) is not None:
                 raise _changed()
-        batch = [self._ready.popleft() for _ in range(min(BATCH_MAX, len(self._ready)))]
+        batch = [self._ready.popleft() for _ in range(min(self._most, len(self._ready)))]
+        self._most = min(BATCH_MAX, 2 * self._most)
         self._settle(batch)
         return batch
 

@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
-from repram.content.head import Head, Kind
-from repram.content.landing import folder_for, landing_for
-from repram.content.part import Part
-from repram.crypto.links import Link, WebLink, parse_link
+from repram.crypto.links import Link, WebLink
 from repram.crypto.locks import Locks
 from repram.crypto.passwords import password_bytes
 from repram.crypto.people import Person
 from repram.crypto.spaces import Space
-from repram.crypto.xchacha import Bytes
-from repram.errors import (
-    Conflict,
-    IntegrityFailure,
-    LocalError,
-    NotFound,
-    Refused,
-    RepramError,
-    UsageError,
-)
+from repram.errors import UsageError
 from repram.ids import NodeAddress
 from repram.proto.messages import DOWNLOADS_MAX
 from repram.sdk.claims import Claims
-from repram.sdk.download import Download
-from repram.sdk.events import Finished, LeftOut
 from repram.sdk.holders import Holders
 from repram.sdk.hosts import Host, Hosts
 from repram.sdk.kv import Values
 from repram.sdk.leasing import lifetime_of
 from repram.sdk.links import Links
-from repram.sdk.opening import Keys, Password, Unbox, open_head
-from repram.sdk.parallel import in_thread, to_the_end
+from repram.sdk.opening import Keys, Password, Unbox
 from repram.sdk.patience import PATIENCE
 from repram.sdk.reader import Reader
+from repram.sdk.receiving import Received, Receiving, Sink, self_contained
 from repram.sdk.sessions import Sessions
 from repram.sdk.source import Uploadable
 from repram.sdk.state import state_folder
@@ -52,27 +36,7 @@ from repram.sdk.upload import Order, Upload
 DEFAULT_TTL: Final = "24h"
 HANDSHAKE_TIMEOUT: Final = 10.0
 
-_OVER: Final = (Conflict, IntegrityFailure, NotFound, Refused, UsageError)
-
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """What has come: where it is, its size, and what of a folder was not written, and why; `hostile` when
-    some of that is what no honest sender writes."""
-
-    paths: tuple[Path, ...]
-    size: int
-    refused: tuple[LeftOut, ...]
-    hostile: bool = False
-
-
-class Sink(Protocol):
-    """A binary stream to download into; `write` may take less than it is given."""
-
-    def write(self, data: Bytes, /) -> int | None:
-        """Write some bytes and say how many."""
 
 
 class Client:
@@ -132,6 +96,7 @@ class Client:
     @property
     def links(self) -> Links:
         """The links that were made here."""
+
         return Links(self._state, self._sessions, self._patience)
 
     async def about(self) -> About:
@@ -164,6 +129,7 @@ class Client:
         """
 
         async def main(tell: Report) -> Link:
+
             locks = Locks(None if password is None else password_bytes(password), tuple(to))
             order = Order(
                 what, name, lifetime_of(ttl), _checked_downloads(downloads), locks, resume
@@ -190,16 +156,8 @@ class Client:
         """
 
         async def main(tell: Report) -> Received:
-            item = _self_contained(link).item
-            with Part(folder_for(output), item, keep=resume) as part:
-                try:
-                    async with self._opened(link, Keys(password, unbox), tell) as (head, download):
-                        received = await _land(head, download, part, output, overwrite=overwrite)
-                except _OVER:
-                    part.keep = False  # what is there is of no use to another attempt
-                    raise
-            tell(Finished(head.size))
-            return received
+            receiving = self._receiving(link, password, unbox, tell)
+            return await receiving.into_files(output, overwrite=overwrite, resume=resume)
 
         return self._transfer(main)
 
@@ -214,11 +172,7 @@ class Client:
         """Fetch a link's file into a stream; every chunk is verified before it is written."""
 
         async def main(tell: Report) -> Received:
-            async with self._opened(link, Keys(password, unbox), tell) as (head, download):
-                _check_is_file(head)
-                await download.content(lambda data: _write_all(sink, data), run=in_thread)
-            tell(Finished(head.size))
-            return Received((), head.size, ())
+            return await self._receiving(link, password, unbox, tell).into_stream(sink)
 
         return self._transfer(main)
 
@@ -230,10 +184,7 @@ class Client:
         unbox: Unbox | None = None,
     ) -> Reader:
         """A link's file to read from anywhere in it; nothing is fetched but what is read."""
-        keys = Keys(password, unbox)
-        async with self._opened(link, keys, lambda _event: None) as (head, download):
-            _check_is_file(head)
-        return Reader(head, download)
+        return await self._receiving(link, password, unbox, lambda _event: None).reader()
 
     def _transfer(self, main: Callable[[Report], Coroutine[Any, Any, T]]) -> Transfer[T]:
         """One that ends with this client, at the latest."""
@@ -248,52 +199,13 @@ class Client:
         transfer = Transfer(tracked)
         return transfer
 
-    @asynccontextmanager
-    async def _opened(
-        self, link: str | Link | WebLink, keys: Keys, tell: Report
-    ) -> AsyncIterator[tuple[Head, Download]]:
-        """What the link leads to. A download that was claimed for it goes back when nothing comes of it."""
-        parsed = _self_contained(link)
-        others = [_chosen(each).address for each in self._wanted if each is not None]
+    def _receiving(
+        self, link: str | Link | WebLink, password: Password, unbox: Unbox | None, tell: Report
+    ) -> Receiving:
+        parsed = self_contained(link)
+        others = (_chosen(each).address for each in self._wanted if each is not None)
         holders = Holders(self._sessions, (parsed.node, *others), self._patience, tell)
-        try:
-            head = await open_head(parsed, holders, self._claims, keys)
-            yield head, Download(holders, head, tell)
-        except BaseException:
-            await holders.give_back()
-            raise
-        self._claims.forget(parsed.item)
-
-
-def _self_contained(link: str | Link | WebLink) -> Link:
-    parsed = parse_link(link) if isinstance(link, str) else link
-    if isinstance(parsed, WebLink):
-        raise RepramError(
-            "this link goes by way of a coordinator, which this version cannot ask",
-            hint="Open it in a browser, or ask the sender for a link that starts with repram://.",
-        )
-    return parsed
-
-
-def _check_is_file(head: Head) -> None:
-    if head.kind is not Kind.FILE:
-        raise UsageError(
-            f"this link is {head.roots} files or folders, and not one stream",
-            hint="Download it into a folder.",
-        )
-
-
-async def _land(
-    head: Head, download: Download, part: Part, output: Path | None, *, overwrite: bool
-) -> Received:
-    with landing_for(part, head, output, overwrite=overwrite) as landing:
-        start = await download.verified(landing.have())
-        part.check_room(head.size - start)
-        await to_the_end(lambda: landing.go_on(start))
-        await download.content(landing.write, start=start)
-        paths = await to_the_end(landing.commit)
-        refused = tuple(LeftOut(os.fsdecode(each.path), each.why) for each in landing.refused)
-        return Received(paths, head.size, refused, landing.hostile)
+        return Receiving(parsed, Keys(password, unbox), holders, self._claims, tell)
 
 
 def _chosen(host: str | NodeAddress | Host | None) -> Host:
@@ -308,12 +220,3 @@ def _checked_downloads(downloads: int | None) -> int:
     if not 0 < downloads <= DOWNLOADS_MAX:
         raise UsageError(f"a link may be downloaded 1 to {DOWNLOADS_MAX:,} times, not {downloads}")
     return downloads
-
-
-def _write_all(sink: Sink, data: Bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        taken = sink.write(rest)
-        if taken is None:
-            raise LocalError("the stream to write to is not a blocking one")
-        rest = rest[taken:]

@@ -20,7 +20,7 @@ _NICER: Final = 10
 
 
 class Run(Protocol):
-    """A way to run what blocks: `in_thread` or `to_the_end`."""
+    """A way to run what blocks: `in_thread`, `to_the_end`, or `behind_the_loop`."""
 
     def __call__(self, function: Callable[[], T], /) -> Coroutine[Any, Any, T]:
         """What the function returns or raises."""
@@ -81,7 +81,6 @@ async def in_thread(function: Callable[[], T]) -> T:
             settle()
 
     def run() -> None:
-        _give_way()
         try:
             value = function()
         except BaseException as error:  # noqa: BLE001  # delivered to the one who waits
@@ -99,7 +98,16 @@ async def in_thread(function: Callable[[], T]) -> T:
 async def to_the_end(function: Callable[[], T]) -> T:
     """Run what takes a moment in a thread; whoever is cancelled waits until it is over, so that it uses
     nothing that has been closed meanwhile."""
-    work = asyncio.get_running_loop().run_in_executor(_workers, function)
+    return await _awaited(asyncio.ensure_future(asyncio.to_thread(function)))
+
+
+async def behind_the_loop(function: Callable[[], T]) -> T:
+    """Run what takes a while, like `to_the_end`, in a thread that leaves the processor to the loop whenever
+    that has something to do: while the loop waits, nothing goes out and the other side stands still."""
+    return await _awaited(asyncio.get_running_loop().run_in_executor(_behind, function))
+
+
+async def _awaited(work: asyncio.Future[T]) -> T:
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -108,11 +116,9 @@ async def to_the_end(function: Callable[[], T]) -> T:
 
 
 def _give_way() -> None:
-    """What seals and opens leaves the processor to the loop whenever that has something to do: while the loop
-    waits for one nothing is sent or acknowledged, and the other side stands still as well."""
     if sys.platform == "linux":  # where this is for the one thread, and not for all of the process
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + _NICER)
 
 
-_workers: Final = ThreadPoolExecutor(thread_name_prefix="repram", initializer=_give_way)
+_behind: Final = ThreadPoolExecutor(thread_name_prefix="repram", initializer=_give_way)

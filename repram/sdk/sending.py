@@ -24,7 +24,7 @@ from repram.sdk.copies import ASKED_AT_ONCE, Copy
 from repram.sdk.events import Began, Moved
 from repram.sdk.journal import Journal, Plan
 from repram.sdk.leasing import Leasing
-from repram.sdk.parallel import Run, give_up, in_order, in_thread, to_the_end
+from repram.sdk.parallel import Run, behind_the_loop, give_up, in_order, in_thread
 from repram.sdk.source import Content
 from repram.sdk.storage import Storage
 from repram.sdk.transfer import Report
@@ -145,7 +145,7 @@ class Sending:
     async def _pass(self, content: Content) -> Batches:
         batches = Batches(content.source, self._journal)
         self._done = 0
-        read: Run = to_the_end if content.repeatable else in_thread
+        read: Run = behind_the_loop if content.repeatable else in_thread
         await in_order(self._jobs(batches, read), self._count, at_a_time=IN_FLIGHT)
         return batches
 

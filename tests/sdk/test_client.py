@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -172,18 +173,18 @@ def test_a_key_that_no_node_can_have_is_a_malformed_address(run: Run[None]) -> N
     run(main())
 
 
-def test_a_large_upload_is_leased_in_batches_under_one_end_key(run: Run[None]) -> None:
+def test_a_large_upload_is_leased_in_growing_batches_under_one_end_key(run: Run[None]) -> None:
     async def main() -> None:
         async with storing() as (node, address), Client(address) as client:
-            content = CONTENT * 5 + b"x"
+            content = bytes((2 + 4 + 8 + BATCH_MAX + 1) * CHUNK_SIZE)
             link = await client.upload(io.BytesIO(content), ttl="60s")
             sink = io.BytesIO()
             await client.download_into(link, sink)
             assert sink.getvalue() == content
         leases = [put.lease for put in node.puts]
         chunks = -(-padme(len(content)) // CHUNK_SIZE)
-        assert len(leases) == chunks + 1
-        assert len({lease.root for lease in leases}) == -(-chunks // BATCH_MAX) + 1
+        sizes = list(Counter(lease.root for lease in leases).values())
+        assert sizes == [2, 4, 8, BATCH_MAX, chunks - 2 - 4 - 8 - BATCH_MAX, 1]
         assert len({(lease.end_pk, lease.deadline, lease.ttl) for lease in leases}) == 1
 
     run(main())

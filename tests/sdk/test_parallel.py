@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from repram.errors import NotFound
-from repram.sdk.parallel import Run as Way
-from repram.sdk.parallel import in_order, in_thread, to_the_end
+from repram.sdk.parallel import behind_the_loop, in_order, in_thread, to_the_end
 from tests.conftest import Run
 
 
@@ -165,13 +164,18 @@ def test_a_thread_that_blocks_for_ever_holds_up_nobody(run: Run[None]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a thread has no priority of its own")
-@pytest.mark.parametrize("way", [in_thread, to_the_end])
-def test_what_runs_in_a_thread_leaves_the_processor_to_the_loop(run: Run[None], way: Way) -> None:
+def test_what_runs_behind_the_loop_leaves_the_processor_to_it(run: Run[None]) -> None:
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, 0)  # of this thread
+
     async def main() -> None:
-        own = os.getpriority(os.PRIO_PROCESS, 0)
-        behind = await way(lambda: os.getpriority(os.PRIO_PROCESS, 0))
+        own = priority()
+        behind = await behind_the_loop(priority)
         assert behind > own
-        assert os.getpriority(os.PRIO_PROCESS, 0) == own
-        assert await way(lambda: os.getpriority(os.PRIO_PROCESS, 0)) == behind
+        assert [await behind_the_loop(priority), await to_the_end(priority), priority()] == [
+            behind,
+            own,
+            own,
+        ]
 
     run(main())
