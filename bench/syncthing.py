@@ -25,7 +25,7 @@ CONFIG: Final = """<configuration version="35">
 <folder id="shared" path="{shared}" type="{role}" rescanIntervalS="0" fsWatcherEnabled="false">
 <device id="{own}"/><device id="{other}"/><minDiskFree unit="%">0</minDiskFree></folder>
 <device id="{own}"><address>dynamic</address></device>
-<device id="{other}"><address>tcp://{host}:{other_port}</address></device>
+<device id="{other}"><address>{address_of_other}</address></device>
 <gui enabled="true"><address>{api}</address><apikey>{key}</apikey></gui>
 <options><listenAddress>tcp://{host_of_own}:{port}</listenAddress>
 <globalAnnounceEnabled>false</globalAnnounceEnabled><localAnnounceEnabled>false</localAnnounceEnabled>
@@ -108,10 +108,12 @@ def _configure(site: Site, own: Side, other: Side, devices: dict[Side, str]) -> 
         role="receiveonly" if own == "b" else "sendonly",
         own=devices[own],
         other=devices[other],
-        host=site.link.address(other),
+        # One calls the other: if both do at once, each may give up the connection that the other keeps.
+        address_of_other=f"tcp://{site.link.address('b')}:{PORTS['b']}"
+        if own == "a"
+        else "dynamic",
         host_of_own=site.link.address(own),
         port=PORTS[own],
-        other_port=PORTS[other],
         api=site.folder / f"{own}.socket",
         key=KEY,
     )

@@ -9,6 +9,7 @@ from typing import Final
 # glibc's numbers of what mallopt(3) sets, and what they are set to.
 _MALLOC: Final = {
     -1: 32 << 20,  # M_TRIM_THRESHOLD: more than there is of chunks on their way
+    -2: 8 << 20,  # M_TOP_PAD: the heap grows by some at once
     -3: 4 << 20,  # M_MMAP_THRESHOLD: larger ones are mapped each by itself
     -8: 2,  # M_ARENA_MAX: what is kept is kept in each
 }

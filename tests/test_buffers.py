@@ -9,7 +9,7 @@ import pytest
 
 from repram.buffers import unset
 
-ROUNDS, BUFFERS = 50, 8
+ROUNDS, BUFFERS = 50, 20
 
 AGAIN = f"""
 from resource import RUSAGE_SELF, getrusage
