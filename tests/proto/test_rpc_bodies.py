@@ -338,6 +338,27 @@ def test_a_slow_transfer_that_moves_is_not_given_up(run: Run[None]) -> None:
     run(main())
 
 
+def test_a_body_that_is_taken_slowly_is_not_given_up(run: Run[None]) -> None:
+    """Its answer comes when all of it has gone: to wait for that takes longer than the patience."""
+
+    async def main() -> None:
+        async def sip(_request: Take, incoming: Incoming) -> Done:
+            size = 0
+            while piece := await incoming.read(65_536):
+                size += len(piece)
+                await asyncio.sleep(0.1)
+            return Done(size)
+
+        answering = server(patience=1)
+        answering.on_task(Take, sip)
+        small = Settings(stream_window=65_536, session_window=131_072, memory=1 << 20)
+        async with talking(answering, patience=1, settings=small) as ends:
+            body = bytes(20 * 65_536)
+            assert (await ends.caller.call(Take(), body=body)).reply == Done(len(body))
+
+    run(main())
+
+
 def test_small_windows_only_slow_a_body_down(run: Run[None]) -> None:
     async def main() -> None:
         small = Settings(stream_window=65_536, session_window=131_072, memory=1 << 20)

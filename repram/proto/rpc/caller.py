@@ -123,7 +123,8 @@ class Caller(Generic[Q, P]):
             due = self._deadlines.remove(exchange)
         if isinstance(came, bytes):
             return self._split(came, max_body)
-        return await self._long(came, None if within is None else due, max_body)
+        patience = Patience(self._patience, None)
+        return await self._long(came, None if within is None else due, max_body, patience)
 
     async def _slowly(
         self, question: bytes, within: float | None, max_body: int, body: Bytes = b""
@@ -131,7 +132,7 @@ class Caller(Generic[Q, P]):
         due = self._after(within)
         stream = await self._open(due)
         stream.finish(question, body)
-        return await self._long(stream, due, max_body)
+        return await self._long(stream, due, max_body, Patience(self._patience))
 
     def _split(self, came: bytes, max_body: int) -> Answered[P]:
         reply, behind = self._codec.read_answer(came)
@@ -141,9 +142,11 @@ class Caller(Generic[Q, P]):
 
     # ---- everything else
 
-    async def _long(self, stream: Stream, due: float | None, max_body: int) -> Answered[P]:
+    async def _long(
+        self, stream: Stream, due: float | None, max_body: int, patience: Patience
+    ) -> Answered[P]:
         with self._watched(stream, due):
-            answer = await self._reply(stream, Patience(self._patience, None))
+            answer = await self._reply(stream, patience)
             return Answered(answer.reply, await answer.body.take_rest(max_body))
 
     async def _open(self, due: float | None) -> Stream:
